@@ -1,0 +1,4 @@
+//! The machine: a small KVM virtual machine whose memory is host VMAs, the operations a host performs on them, the oracles that
+//! watch, and the command line `nostale`.
+
+pub mod host;

@@ -1,0 +1,2 @@
+//! nostale
+fn main(){}

@@ -1,9 +1,7 @@
 //! The image: how a vCPU starts, visits pages, obeys, and reports. Only in the freestanding build.
 
 use crate::{
-    abi::{
-        ABI_MAGIC, Assertion, Board, Command, Control, FINDINGS_REPORTED, HYPERCALL_PORT, Program, VcpuBlock, Verb, layout,
-    },
+    abi::{ABI_MAGIC, Assertion, Board, Command, Control, FINDINGS_REPORTED, HYPERCALL_PORT, Program, VcpuBlock, Verb, layout},
     page::Page,
     visit::{self, Stale},
     walk::Walk,

@@ -2,3 +2,5 @@
 //! watch, and the command line `nostale`.
 
 pub mod host;
+pub mod machine;
+pub mod memory;

@@ -1,2 +1,2 @@
 //! nostale
-fn main(){}
+fn main() {}

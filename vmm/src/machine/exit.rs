@@ -1,0 +1,132 @@
+//! What a return from KVM_RUN means: a pure function, so that it is tested without KVM.
+
+use kvm_ioctls::VcpuExit;
+use nix::errno::Errno;
+use nostale_guest::abi::{HYPERCALL_PORT, Verb};
+use thiserror::Error;
+
+/// What to do after a return from KVM_RUN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The guest says something.
+    Hypercall(Verb),
+    /// A signal arrived (EINTR), or KVM asks to be entered again (EAGAIN).
+    Again,
+    /// The host mapping of what the guest touched is gone, or does not allow the access (EFAULT, or KVM_EXIT_MEMORY_FAULT with
+    /// the guest-physical address): an operation has it at the moment.
+    Unmapped {
+        /// Where, if KVM says.
+        gpa: Option<u64>,
+    },
+    /// The vCPU cannot go on.
+    Failed(VcpuFailure),
+}
+
+/// Why a vCPU cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum VcpuFailure {
+    /// KVM could not emulate or deliver something; the suberror and its data tell kernel developers what.
+    #[error("KVM_EXIT_INTERNAL_ERROR, suberror {suberror} ({name}), data {data:x?}", name = suberror_name(*suberror))]
+    Internal {
+        /// `KVM_INTERNAL_ERROR_*`.
+        suberror: u32,
+        /// Data that came with it.
+        data: Vec<u64>,
+    },
+    /// KVM_EXIT_SHUTDOWN: a triple fault. The guest has no IDT, so any exception in it ends here.
+    #[error("KVM_EXIT_SHUTDOWN: triple fault at rip {rip:#x}")]
+    TripleFault {
+        /// Where, if the registers could be read.
+        rip: u64,
+    },
+    /// KVM_EXIT_FAIL_ENTRY.
+    #[error("KVM_EXIT_FAIL_ENTRY: hardware reason {reason:#x} on CPU {cpu}")]
+    FailedEntry {
+        /// `hardware_entry_failure_reason`.
+        reason: u64,
+        /// Physical CPU.
+        cpu: u32,
+    },
+    /// An exit that this guest has no reason to make.
+    #[error("unexpected exit: {0}")]
+    Unexpected(String),
+    /// KVM_RUN failed.
+    #[error("KVM_RUN: {0}")]
+    Ioctl(Errno),
+    /// An assertion in the guest.
+    #[error("guest assertion failed at {place}: left {left:#x}, right {right:#x}")]
+    Assertion {
+        /// File and line.
+        place: String,
+        /// Left operand.
+        left: u64,
+        /// Right operand.
+        right: u64,
+    },
+}
+
+fn suberror_name(suberror: u32) -> &'static str {
+    match suberror {
+        kvm_bindings::KVM_INTERNAL_ERROR_EMULATION => "emulation",
+        kvm_bindings::KVM_INTERNAL_ERROR_SIMUL_EX => "simultaneous exceptions",
+        kvm_bindings::KVM_INTERNAL_ERROR_DELIVERY_EV => "event delivery",
+        kvm_bindings::KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON => "unexpected exit reason",
+        _ => "unknown",
+    }
+}
+
+/// Reads a return from KVM_RUN. `details` is asked for what the exit itself does not carry.
+pub(super) fn classify(result: Result<VcpuExit<'_>, Errno>) -> Exit {
+    match result {
+        Ok(VcpuExit::IoOut(HYPERCALL_PORT, data)) => {
+            let number = data.iter().rev().fold(0u64, |n, &byte| n << 8 | u64::from(byte));
+            match u32::try_from(number).ok().and_then(Verb::from_u32) {
+                Some(verb) => Exit::Hypercall(verb),
+                None => Exit::Failed(VcpuFailure::Unexpected(format!("hypercall {number:#x}"))),
+            }
+        }
+        Ok(VcpuExit::MemoryFault { gpa, .. }) => Exit::Unmapped { gpa: Some(gpa) },
+        Ok(VcpuExit::Intr) | Err(Errno::EINTR | Errno::EAGAIN) => Exit::Again,
+        Err(Errno::EFAULT) => Exit::Unmapped { gpa: None },
+        // The vCPU's thread completes both from `kvm_run` and the registers.
+        Ok(VcpuExit::InternalError) => Exit::Failed(VcpuFailure::Internal { suberror: 0, data: Vec::new() }),
+        Ok(VcpuExit::Shutdown) => Exit::Failed(VcpuFailure::TripleFault { rip: 0 }),
+        Ok(VcpuExit::FailEntry(reason, cpu)) => Exit::Failed(VcpuFailure::FailedEntry { reason, cpu }),
+        Ok(other) => Exit::Failed(VcpuFailure::Unexpected(format!("{other:?}"))),
+        Err(errno) => Exit::Failed(VcpuFailure::Ioctl(errno)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hypercalls_are_told_from_noise_on_other_ports() {
+        assert_eq!(classify(Ok(VcpuExit::IoOut(HYPERCALL_PORT, &[3, 0, 0, 0]))), Exit::Hypercall(Verb::Stopped));
+        assert!(matches!(
+            classify(Ok(VcpuExit::IoOut(HYPERCALL_PORT, &[99, 0, 0, 0]))),
+            Exit::Failed(VcpuFailure::Unexpected(_))
+        ));
+        assert!(matches!(classify(Ok(VcpuExit::IoOut(0x80, &[3]))), Exit::Failed(VcpuFailure::Unexpected(_))));
+    }
+
+    #[test]
+    fn a_missing_host_mapping_is_retried_with_or_without_an_address() {
+        assert_eq!(classify(Err(Errno::EFAULT)), Exit::Unmapped { gpa: None });
+        let exit = VcpuExit::MemoryFault { flags: 0, gpa: 0x1000, size: 4096 };
+        assert_eq!(classify(Ok(exit)), Exit::Unmapped { gpa: Some(0x1000) });
+        assert_eq!(classify(Err(Errno::EINTR)), Exit::Again);
+        assert_eq!(classify(Err(Errno::EAGAIN)), Exit::Again);
+    }
+
+    #[test]
+    fn what_ends_a_vcpu_is_never_a_quiet_end() {
+        assert!(matches!(classify(Ok(VcpuExit::Shutdown)), Exit::Failed(VcpuFailure::TripleFault { .. })));
+        assert!(matches!(classify(Ok(VcpuExit::Hlt)), Exit::Failed(VcpuFailure::Unexpected(_))));
+        assert!(matches!(classify(Ok(VcpuExit::InternalError)), Exit::Failed(VcpuFailure::Internal { .. })));
+        assert_eq!(classify(Err(Errno::EIO)), Exit::Failed(VcpuFailure::Ioctl(Errno::EIO)));
+        let text = VcpuFailure::Internal { suberror: 1, data: vec![0xbad] }.to_string();
+        assert_eq!(text, "KVM_EXIT_INTERNAL_ERROR, suberror 1 (emulation), data [bad]");
+    }
+}

@@ -1,0 +1,13 @@
+//! The virtual machine: one VM, its memslots, and a thread for each vCPU.
+
+mod boot;
+mod exit;
+mod stats;
+mod vcpu;
+mod vm;
+
+pub use boot::{BootError, Privilege};
+pub use exit::{Exit, VcpuFailure};
+pub use stats::{Sample, StatsError};
+pub use vcpu::{GuestFinding, Observer, VcpuState, VcpuView};
+pub use vm::{Machine, MachineConfig, MachineError, Slot, Stuck};

@@ -1,0 +1,289 @@
+//! A vCPU's thread: enters the guest until told otherwise, and says what became of it.
+
+use super::exit::{Exit, VcpuFailure, classify};
+use crate::memory::System;
+use kvm_ioctls::VcpuFd;
+use nix::errno::Errno;
+use nostale_guest::abi::{Check, Verb};
+use nostale_notifier::event::Tsc;
+use std::{
+    fmt,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed},
+        },
+    },
+    time::{Duration, Instant},
+};
+
+/// What a vCPU is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VcpuState {
+    /// Not in guest code yet.
+    Starting,
+    /// In the guest, or being entered.
+    Running,
+    /// Waits at a pause.
+    Paused,
+    /// Stopped at the end of a visit: its tally is final.
+    Stopped,
+    /// Its thread left KVM_RUN because it was told to, in the middle of a visit.
+    Abandoned,
+    /// It failed.
+    Failed(VcpuFailure),
+}
+
+impl VcpuState {
+    /// Whether its thread has ended or is about to.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Stopped | Self::Abandoned | Self::Failed(_))
+    }
+}
+
+/// A check that failed inside the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuestFinding {
+    /// Which vCPU.
+    pub vcpu: usize,
+    /// Which check.
+    pub check: Check,
+    /// Arena page.
+    pub page: u64,
+    /// What had been published.
+    pub published: u64,
+    /// What the page held.
+    pub found: u64,
+    /// When.
+    pub tsc: Tsc,
+}
+
+/// Is told of things as they happen, on the vCPU's own thread, while that vCPU waits.
+pub trait Observer: Send + Sync {
+    /// A check failed in the guest.
+    fn finding(&self, finding: GuestFinding);
+
+    /// The vCPU is about to be entered (again) after a hypercall. A test may hold it here.
+    fn before_entry(&self, vcpu: usize) {
+        let _ = vcpu;
+    }
+}
+
+/// What others may know of a vCPU while it runs.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<VcpuState>,
+    changed: Condvar,
+    resume: AtomicBool,
+    abandon: AtomicBool,
+    efaults: AtomicU64,
+    reentries: AtomicU64,
+    last_gpa: AtomicU64,
+    ready_host_tsc: AtomicU64,
+}
+
+/// A view of one vCPU.
+#[derive(Clone)]
+pub struct VcpuView {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl fmt::Debug for VcpuView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("VcpuView").field(&self.shared).finish()
+    }
+}
+
+impl VcpuView {
+    pub(super) fn new() -> Self {
+        let shared = Shared {
+            state: Mutex::new(VcpuState::Starting),
+            changed: Condvar::new(),
+            resume: AtomicBool::new(false),
+            abandon: AtomicBool::new(false),
+            efaults: AtomicU64::new(0),
+            reentries: AtomicU64::new(0),
+            last_gpa: AtomicU64::new(u64::MAX),
+            ready_host_tsc: AtomicU64::new(0),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VcpuState> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, state: VcpuState) {
+        *self.lock() = state;
+        self.shared.changed.notify_all();
+    }
+
+    /// What it is doing.
+    #[must_use]
+    pub fn state(&self) -> VcpuState {
+        self.lock().clone()
+    }
+
+    /// Waits until `done` holds of its state; `None` when it does not within `bound`.
+    #[must_use]
+    pub fn wait(&self, bound: Duration, mut done: impl FnMut(&VcpuState) -> bool) -> Option<VcpuState> {
+        let wait = self.shared.changed.wait_timeout_while(self.lock(), bound, |state| !done(state));
+        let (state, timeout) = wait.unwrap_or_else(PoisonError::into_inner);
+        (!timeout.timed_out()).then(|| state.clone())
+    }
+
+    /// Times the guest touched memory whose host mapping was gone or did not allow it.
+    #[must_use]
+    pub fn efaults(&self) -> u64 {
+        self.shared.efaults.load(Relaxed)
+    }
+
+    /// Guest-physical address of the last such access, where KVM says.
+    #[must_use]
+    pub fn last_fault(&self) -> Option<nostale_notifier::Gpa> {
+        Some(self.shared.last_gpa.load(Relaxed)).filter(|&gpa| gpa != u64::MAX).map(nostale_notifier::Gpa::new)
+    }
+
+    /// The host's time stamp counter when the guest, which had just read its own, said it was ready.
+    #[must_use]
+    pub fn ready_tsc(&self) -> Tsc {
+        Tsc(self.shared.ready_host_tsc.load(Relaxed))
+    }
+
+    /// Lets a paused vCPU go on.
+    pub(super) fn resume(&self) {
+        self.shared.resume.store(true, Relaxed);
+        let _state = self.lock();
+        self.shared.changed.notify_all();
+    }
+
+    /// Makes its thread leave at the next return from KVM_RUN.
+    pub(super) fn abandon(&self) {
+        self.shared.abandon.store(true, Relaxed);
+        self.resume();
+    }
+}
+
+/// Runs a vCPU until it stops, fails or is abandoned.
+pub(super) fn run(mut fd: VcpuFd, index: usize, system: &System, view: &VcpuView, observer: &dyn Observer) {
+    let shared = &view.shared;
+    view.set(VcpuState::Running);
+    let end = loop {
+        if shared.abandon.load(Relaxed) {
+            break VcpuState::Abandoned;
+        }
+        let exit = match classify(fd.run().map_err(|error| Errno::from_raw(error.errno()))) {
+            Exit::Failed(failure) => Exit::Failed(complete(failure, &mut fd)),
+            exit => exit,
+        };
+        match exit {
+            Exit::Again => {
+                shared.reentries.fetch_add(1, Relaxed);
+            }
+            Exit::Unmapped { gpa } => {
+                shared.efaults.fetch_add(1, Relaxed);
+                shared.last_gpa.store(gpa.unwrap_or(u64::MAX), Relaxed);
+                // Whoever took the mapping away brings it back, and may need this CPU for it.
+                std::thread::yield_now();
+            }
+            Exit::Failed(failure) => break VcpuState::Failed(failure),
+            Exit::Hypercall(verb) => {
+                match verb {
+                    Verb::Ready => shared.ready_host_tsc.store(crate::host::clock::now().0, Relaxed),
+                    Verb::Paused => pause(view),
+                    Verb::Stopped => break VcpuState::Stopped,
+                    Verb::Finding => {
+                        if let Some(finding) = finding(system, index) {
+                            observer.finding(finding);
+                        }
+                    }
+                    Verb::Assertion => break VcpuState::Failed(assertion(system, index)),
+                }
+                observer.before_entry(index);
+            }
+        }
+    };
+    view.set(end);
+}
+
+fn pause(view: &VcpuView) {
+    let mut state = view.lock();
+    *state = VcpuState::Paused;
+    view.shared.changed.notify_all();
+    while !view.shared.resume.swap(false, Acquire) {
+        // A bound, so that no lost wake-up holds the thread for ever.
+        let wait = view.shared.changed.wait_timeout(state, Duration::from_millis(100));
+        state = wait.unwrap_or_else(PoisonError::into_inner).0;
+    }
+    *state = VcpuState::Running;
+}
+
+fn finding(system: &System, index: usize) -> Option<GuestFinding> {
+    let finding = &system.vcpu(index)?.finding;
+    Some(GuestFinding {
+        vcpu: index,
+        check: Check::from_u64(finding.check.load(Relaxed))?,
+        page: finding.page.load(Relaxed),
+        published: finding.published.load(Relaxed),
+        found: finding.found.load(Relaxed),
+        tsc: Tsc(finding.tsc.load(Relaxed)),
+    })
+}
+
+fn assertion(system: &System, index: usize) -> VcpuFailure {
+    let Some(block) = system.vcpu(index) else { return VcpuFailure::Unexpected(format!("no vCPU {index}")) };
+    let assertion = &block.assertion;
+    let file = system.text(assertion.file.load(Relaxed), assertion.file_len.load(Relaxed)).filter(|name| !name.is_empty());
+    VcpuFailure::Assertion {
+        place: format!("{}:{}", file.as_deref().unwrap_or("?"), assertion.line.load(Relaxed)),
+        left: assertion.left.load(Relaxed),
+        right: assertion.right.load(Relaxed),
+    }
+}
+
+/// Adds to a failure what `kvm_run` and the registers know of it.
+fn complete(failure: VcpuFailure, fd: &mut VcpuFd) -> VcpuFailure {
+    match failure {
+        VcpuFailure::Internal { .. } => {
+            // SAFETY: the exit reason was KVM_EXIT_INTERNAL_ERROR, so this member of the union is the one KVM filled in.
+            let internal = unsafe { fd.get_kvm_run().__bindgen_anon_1.internal };
+            let count = (internal.ndata as usize).min(internal.data.len());
+            VcpuFailure::Internal { suberror: internal.suberror, data: internal.data[..count].to_vec() }
+        }
+        VcpuFailure::TripleFault { .. } => VcpuFailure::TripleFault { rip: fd.get_regs().map_or(0, |regs| regs.rip) },
+        other => other,
+    }
+}
+
+/// Waits for `thread` to end, interrupting KVM_RUN again and again (a signal that arrives just before the entry is lost).
+pub(super) fn join_within(thread: std::thread::JoinHandle<()>, bound: Duration) -> Result<(), std::thread::JoinHandle<()>> {
+    use std::os::unix::thread::JoinHandleExt;
+    let deadline = Instant::now() + bound;
+    while !thread.is_finished() {
+        if Instant::now() >= deadline {
+            return Err(thread);
+        }
+        // SAFETY: the thread has not been joined, so its id is valid even if it ended a moment ago.
+        unsafe { libc::pthread_kill(thread.as_pthread_t(), kick_signal()) };
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let _ = thread.join();
+    Ok(())
+}
+
+fn kick_signal() -> i32 {
+    libc::SIGRTMIN() + 1
+}
+
+/// Makes the kick signal interrupt system calls and do nothing else.
+pub(super) fn install_kick() {
+    extern "C" fn nothing(_: i32) {}
+    // SAFETY: an empty handler is async-signal-safe; without SA_RESTART, KVM_RUN returns EINTR.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as *const () as usize;
+        libc::sigaction(kick_signal(), &action, std::ptr::null_mut());
+    }
+}

@@ -1,0 +1,428 @@
+//! The arena: the pages under test. A range of host virtual addresses, *home*, that a memslot maps; behind it a VMA of some
+//! backing; and, where the backing allows it, a witness, a second mapping through which the same physical pages are seen.
+
+use super::{Backing, BackingKind, Fault, Frame, FramePool, Primary, Zone};
+use nix::{
+    errno::Errno,
+    sys::memfd::{MFdFlags, memfd_create},
+};
+use nostale_guest::page::{LINES, Page, line_offset, word_offset};
+use nostale_notifier::{
+    Hva, HvaRange,
+    addr::{PAGE_SIZE, PMD_SIZE},
+};
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsRawFd, RawFd},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+};
+use thiserror::Error;
+use vm_memory::{FileOffset, MmapRegion};
+
+/// Why there is no arena.
+#[derive(Debug, Error)]
+pub enum ArenaError {
+    /// All zones of the address space are in use.
+    #[error("this process has too many arenas at once")]
+    NoZone,
+    /// The file could not be made.
+    #[error("cannot make a backing file of {bytes} bytes in {}: {source}", dir.display())]
+    File {
+        /// Where.
+        dir: PathBuf,
+        /// How large.
+        bytes: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// The VMA could not be made.
+    #[error("cannot map {bytes} bytes of {backing} memory at {at}: {source}")]
+    Map {
+        /// Of what.
+        backing: Backing,
+        /// Where.
+        at: Hva,
+        /// How much.
+        bytes: u64,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The lines of a page, word by word, as found at one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Counter, host word, and stamps of each line.
+    pub lines: [[u64; 8]; LINES],
+}
+
+impl Snapshot {
+    /// Index of the host's word, which the host itself may change, in each line.
+    const HOST_WORD: usize = 1;
+
+    /// Reads a page word by word.
+    ///
+    /// # Errors
+    /// The first word that cannot be read.
+    pub fn read<E>(mut load: impl FnMut(u64) -> Result<u64, E>) -> Result<Self, E> {
+        let mut lines = [[0; 8]; LINES];
+        for (line, words) in lines.iter_mut().enumerate() {
+            for (word, value) in words.iter_mut().enumerate() {
+                *value = load(line_offset(line) + word as u64 * 8)?;
+            }
+        }
+        Ok(Self { lines })
+    }
+
+    /// Where the other differs in what writers write: line, word, and both values.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<(usize, usize, u64, u64)> {
+        let words = |lines: &[[u64; 8]; LINES]| (*lines).into_iter().enumerate();
+        words(&self.lines).zip(words(&other.lines)).find_map(|((line, mine), (_, theirs))| {
+            (0..8)
+                .find(|&word| word != Self::HOST_WORD && mine[word] != theirs[word])
+                .map(|word| (line, word, mine[word], theirs[word]))
+        })
+    }
+
+    /// The counters' values.
+    #[must_use]
+    pub fn counters(&self) -> [u64; LINES] {
+        std::array::from_fn(|line| self.lines[line][0])
+    }
+
+    /// The generation that the host gave this page.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.lines[nostale_guest::page::GENERATION][Self::HOST_WORD]
+    }
+
+    /// The newest promises with which any vCPU wrote here: vCPU, `returned`, `seen`; each maximum on its own.
+    #[must_use]
+    pub fn newest_stamps(&self) -> [(usize, u64); 2] {
+        let mut newest = [(0, 0); 2];
+        for vcpu in 0..nostale_guest::abi::MAX_VCPUS {
+            let (line, slot) = nostale_guest::page::stamp_place(vcpu);
+            for (which, best) in newest.iter_mut().enumerate() {
+                let stamp = self.lines[line][2 + 2 * slot + which];
+                if stamp > best.1 {
+                    *best = (vcpu, stamp);
+                }
+            }
+        }
+        newest
+    }
+}
+
+/// Exclusive use of some arena pages by an operation that changes how they are mapped.
+#[derive(Debug)]
+pub struct Claim<'a> {
+    arena: &'a Arena,
+    first: u64,
+    range: HvaRange,
+}
+
+impl Claim<'_> {
+    /// First arena page.
+    #[must_use]
+    pub const fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The pages at home.
+    #[must_use]
+    pub const fn range(&self) -> HvaRange {
+        self.range
+    }
+
+    /// Indices of the pages.
+    #[must_use]
+    pub fn pages(&self) -> std::ops::Range<u64> {
+        self.first..self.first + self.range.pages()
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        lock(&self.arena.claims).retain(|claimed| *claimed != self.range);
+    }
+}
+
+/// The pages under test.
+#[derive(Debug)]
+pub struct Arena {
+    home: HvaRange,
+    backing: Backing,
+    file: Option<File>,
+    witness: Option<MmapRegion>,
+    frames: Vec<AtomicU32>,
+    pool: Mutex<FramePool>,
+    claims: Mutex<Vec<HvaRange>>,
+    generation: AtomicU64,
+    primary: Primary,
+    // Dropped last: it unmaps home.
+    zone: Zone,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Arena {
+    /// `pages` pages of `backing`. A backing file, where one is wanted, is made in `dir` and has no name.
+    ///
+    /// # Errors
+    /// When the host refuses the memory or the file.
+    pub fn new(backing: Backing, pages: u64, dir: &Path) -> Result<Self, ArenaError> {
+        let zone = Zone::take().ok_or(ArenaError::NoZone)?;
+        // Spare pages take turns with those that are mapped; private memory has none.
+        let spare = if backing.is_shared() { (pages / 8).clamp(64, 4096) } else { 0 };
+        let file = backing_file(backing.kind, dir, (pages + spare) * PAGE_SIZE)?;
+        let at = zone.home();
+        let map_error = |source| ArenaError::Map { backing, at, bytes: pages * PAGE_SIZE, source };
+        let home = HvaRange::new(at, pages)
+            .filter(|_| zone.away(pages).is_some())
+            .ok_or_else(|| map_error(io::Error::from(Errno::ENOMEM)))?;
+        let witness = match &file {
+            Some(file) if backing.is_shared() => {
+                let file = file.try_clone().map_err(map_error)?;
+                let size = (pages + spare) * PAGE_SIZE;
+                Some(MmapRegion::from_file(FileOffset::new(file, 0), size as usize).map_err(|e| map_error(io::Error::other(e)))?)
+            }
+            _ => None,
+        };
+        let arena = Self {
+            home,
+            backing,
+            file,
+            witness,
+            frames: (0..if spare > 0 { pages as u32 } else { 0 }).map(AtomicU32::new).collect(),
+            pool: Mutex::new(FramePool::new((pages..pages + spare).map(|frame| Frame(frame as u32)))),
+            claims: Mutex::default(),
+            generation: AtomicU64::new(1),
+            primary: Primary::new(),
+            zone,
+        };
+        arena.map_home().map_err(map_error)?;
+        Ok(arena)
+    }
+
+    fn map_home(&self) -> io::Result<()> {
+        let flags = match self.backing.kind {
+            BackingKind::Anon => libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            BackingKind::FilePrivate => libc::MAP_PRIVATE,
+            BackingKind::Memfd | BackingKind::FileShared => libc::MAP_SHARED,
+        };
+        let advice = if self.backing.huge { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
+        let (at, bytes) = (self.home.start().get() as *mut libc::c_void, self.home.bytes() as usize);
+        // SAFETY: the place lies in our own zone, and MAP_FIXED_NOREPLACE would not replace anything anyway.
+        unsafe {
+            let flags = flags | libc::MAP_FIXED_NOREPLACE | libc::MAP_NORESERVE;
+            let mapped = libc::mmap(at, bytes, libc::PROT_READ | libc::PROT_WRITE, flags, self.file_fd(), 0);
+            if mapped == libc::MAP_FAILED {
+                return Err(io::Error::last_os_error());
+            }
+            // Kernels without THP refuse the advice; what was got is measured (`Pagemap::huge`), not assumed.
+            libc::madvise(at, bytes, advice);
+        }
+        if self.backing.huge && self.backing.kind != BackingKind::Anon {
+            self.collapse_all();
+        }
+        Ok(())
+    }
+
+    /// Huge pages at once for file-like memory, where the advice alone only lets khugepaged come by some day.
+    fn collapse_all(&self) {
+        const MADV_COLLAPSE: i32 = 25;
+        for first in (0..self.pages()).step_by((PMD_SIZE / PAGE_SIZE) as usize) {
+            let Some(part) = self.home.part(first, PMD_SIZE / PAGE_SIZE) else { break };
+            // SAFETY: changes no contents. Where it is refused the pages stay small, which is measured later.
+            if unsafe { libc::madvise(part.start().get() as *mut libc::c_void, part.bytes() as usize, MADV_COLLAPSE) } != 0 {
+                break;
+            }
+        }
+    }
+
+    /// What it is made of.
+    #[must_use]
+    pub const fn backing(&self) -> Backing {
+        self.backing
+    }
+
+    /// Where the guest's memslot maps it.
+    #[must_use]
+    pub const fn home(&self) -> HvaRange {
+        self.home
+    }
+
+    /// Pages.
+    #[must_use]
+    pub const fn pages(&self) -> u64 {
+        self.home.pages()
+    }
+
+    /// Address of page `page` at home.
+    #[must_use]
+    pub fn hva(&self, page: u64) -> Hva {
+        debug_assert!(page < self.pages());
+        Hva::new(self.home.start().get() + page * PAGE_SIZE)
+    }
+
+    /// A place for `pages` pages while they are not at home: as far from the zone's away place as page `first` is from home,
+    /// so that every page has a place of its own, aligned like itself.
+    #[must_use]
+    pub fn away(&self, first: u64, pages: u64) -> Option<HvaRange> {
+        self.zone.away(self.pages())?.part(first, pages)
+    }
+
+    /// The primary MMU.
+    #[must_use]
+    pub const fn primary(&self) -> Primary {
+        self.primary
+    }
+
+    /// The file's descriptor, -1 for anonymous memory: what `mmap` takes.
+    #[must_use]
+    pub fn file_fd(&self) -> RawFd {
+        self.file.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+    }
+
+    /// Pages of the witness: all that the file has, mapped into the arena or not. 0 without a witness.
+    #[must_use]
+    pub fn witnessed(&self) -> u64 {
+        self.witness.as_ref().map_or(0, |region| region.size() as u64 / PAGE_SIZE)
+    }
+
+    /// The whole witness, to become a memslot of a guest that is made to use a stale translation.
+    #[must_use]
+    pub fn witness(&self) -> Option<HvaRange> {
+        let region = self.witness.as_ref()?;
+        HvaRange::new(Hva::new(region.as_ptr() as u64), region.size() as u64 / PAGE_SIZE)
+    }
+
+    /// A frame, seen through the witness.
+    #[must_use]
+    pub fn frame(&self, frame: Frame) -> Option<Page<'_>> {
+        let region = self.witness.as_ref()?;
+        let offset = frame.0 as usize * PAGE_SIZE as usize;
+        // SAFETY: inside the witness, which stays mapped as long as `self`, and all accesses to arena pages are atomic.
+        (offset < region.size()).then(|| unsafe { Page::at(region.as_ptr().add(offset)) })
+    }
+
+    /// The frame that is mapped at arena page `page`; `None` for private memory, which has none.
+    #[must_use]
+    pub fn frame_of(&self, page: u64) -> Option<Frame> {
+        self.frames.get(page as usize).map(|frame| Frame(frame.load(Relaxed)))
+    }
+
+    /// Notes that `frame` is now mapped at arena page `page`.
+    pub fn set_frame(&self, page: u64, frame: Frame) {
+        if let Some(entry) = self.frames.get(page as usize) {
+            entry.store(frame.0, Relaxed);
+        }
+    }
+
+    /// The frames that are not mapped.
+    pub fn pool(&self) -> MutexGuard<'_, FramePool> {
+        lock(&self.pool)
+    }
+
+    /// A number for what an operation is about to install, newer than all before.
+    pub fn next_generation(&self) -> u64 {
+        self.generation.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Claims `pages` pages from `first`, or `None` while another operation has any of them.
+    #[must_use]
+    pub fn claim(&self, first: u64, pages: u64) -> Option<Claim<'_>> {
+        let range = self.home.part(first, pages)?;
+        let mut claims = lock(&self.claims);
+        if claims.iter().any(|claimed| claimed.overlaps(range)) {
+            return None;
+        }
+        claims.push(range);
+        Some(Claim { arena: self, first, range })
+    }
+
+    /// The page at `at` through the primary MMU, word by word.
+    ///
+    /// # Errors
+    /// The first word that is not mapped for reading.
+    pub fn snapshot(&self, at: Hva) -> Result<Snapshot, Fault> {
+        Snapshot::read(|offset| self.primary.load(Hva::new(at.get() + offset)))
+    }
+
+    /// A frame through the witness, word by word.
+    #[must_use]
+    pub fn snapshot_frame(&self, frame: Frame) -> Option<Snapshot> {
+        self.frame(frame)?;
+        let base = self.witness.as_ref()?.as_ptr() as u64 + u64::from(frame.0) * PAGE_SIZE;
+        // A file on disk can fail to be read (SIGBUS); through `Primary` that is a value.
+        Snapshot::read(|offset| self.primary.load(Hva::new(base + offset))).ok()
+    }
+
+    /// Stores the host's word on `line` of the page at `at`, through the primary MMU.
+    ///
+    /// # Errors
+    /// When nothing is mapped there for writing.
+    pub fn store_word(&self, at: Hva, line: usize, value: u64) -> Result<(), Fault> {
+        debug_assert!(line < LINES);
+        // SAFETY: callers name pages of this arena, at home or away.
+        unsafe { self.primary.store(Hva::new(at.get() + word_offset(line)), value) }
+    }
+}
+
+fn backing_file(kind: BackingKind, dir: &Path, bytes: u64) -> Result<Option<File>, ArenaError> {
+    let made = match kind {
+        BackingKind::Anon => return Ok(None),
+        BackingKind::Memfd => {
+            memfd_create(c"nostale-arena", MFdFlags::MFD_CLOEXEC).map(File::from).map_err(io::Error::from).and_then(|file| {
+                file.set_len(bytes)?;
+                Ok(file)
+            })
+        }
+        BackingKind::FileShared | BackingKind::FilePrivate => tempfile::tempfile_in(dir).and_then(|file| {
+            // The blocks are reserved now: a full disk is an error here and not a SIGBUS in a guest.
+            nix::fcntl::posix_fallocate(&file, 0, bytes as i64)?;
+            Ok(file)
+        }),
+    };
+    made.map(Some).map_err(|source| ArenaError::File { dir: dir.to_owned(), bytes, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_witness_sees_what_is_written_at_home() {
+        for backing in [Backing::MEMFD, Backing::FILE_SHARED] {
+            let arena = Arena::new(backing, 64, &std::env::temp_dir()).expect("memory");
+            arena.store_word(arena.hva(5), 0, 77).expect("mapped");
+            let frame = arena.frame_of(5).expect("shared memory has frames");
+            assert_eq!(arena.snapshot_frame(frame).expect("witness").generation(), 77, "{backing}");
+        }
+    }
+
+    #[test]
+    fn claims_exclude_each_other_until_they_end() {
+        let arena = Arena::new(Backing::ANON, 64, Path::new("/")).expect("memory");
+        let claim = arena.claim(8, 8).expect("free");
+        assert!(arena.claim(15, 1).is_none());
+        assert!(arena.claim(16, 1).is_some());
+        assert!(arena.claim(60, 8).is_none(), "reaches over the end");
+        drop(claim);
+        assert!(arena.claim(15, 1).is_some());
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_with_the_place() {
+        let error = Arena::new(Backing::FILE_SHARED, 1 << 40, &std::env::temp_dir()).expect_err("no disk is that large");
+        assert!(error.to_string().contains("cannot make a backing file"), "{error}");
+    }
+}

@@ -1,0 +1,17 @@
+//! Guest memory made of host VMAs, and the ways in which the host itself looks at it.
+
+mod access;
+mod arena;
+mod backing;
+mod pagemap;
+mod pool;
+mod system;
+mod zone;
+
+pub use access::{Fault, Primary};
+pub use arena::{Arena, ArenaError, Claim, Snapshot};
+pub use backing::{Backing, BackingKind, UnknownBacking};
+pub use pagemap::{HugePages, Pagemap};
+pub use pool::{Frame, FramePool};
+pub use system::{Role, System};
+pub use zone::Zone;

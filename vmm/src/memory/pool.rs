@@ -1,0 +1,58 @@
+//! File pages that are not mapped into the arena for the moment: parked, watched, and used again in turn.
+
+use super::Snapshot;
+use std::collections::VecDeque;
+
+/// A page of the arena's file, by its index in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Frame(pub u32);
+
+/// Parked frames, the longest-parked first: the longer a page lies still, the surer a stale write to it is seen.
+#[derive(Debug, Default)]
+pub struct FramePool {
+    parked: VecDeque<(Frame, Option<Parked>)>,
+}
+
+/// What was known of a frame when it left the arena.
+#[derive(Clone, Debug)]
+pub struct Parked {
+    /// Arena page that it was.
+    pub page: u64,
+    /// What it held when the operation had returned.
+    pub snapshot: Snapshot,
+}
+
+impl FramePool {
+    /// A pool of frames that were never mapped.
+    #[must_use]
+    pub fn new(frames: impl IntoIterator<Item = Frame>) -> Self {
+        Self { parked: frames.into_iter().map(|frame| (frame, None)).collect() }
+    }
+
+    /// Parks a frame that was just taken out of the arena.
+    pub fn park(&mut self, frame: Frame, parked: Parked) {
+        self.parked.push_back((frame, Some(parked)));
+    }
+
+    /// The frame that has been parked longest, with what must still be true of it.
+    pub fn take(&mut self) -> Option<(Frame, Option<Parked>)> {
+        self.parked.pop_front()
+    }
+
+    /// All that is parked.
+    pub fn iter(&self) -> impl Iterator<Item = (Frame, Option<&Parked>)> {
+        self.parked.iter().map(|(frame, parked)| (*frame, parked.as_ref()))
+    }
+
+    /// Frames parked.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.parked.len()
+    }
+
+    /// Whether none is parked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parked.is_empty()
+    }
+}

@@ -14,6 +14,7 @@ use nostale_notifier::{
 use std::{
     fs::File,
     io,
+    ops::Deref,
     os::fd::{AsRawFd, RawFd},
     path::{Path, PathBuf},
     sync::{
@@ -119,15 +120,14 @@ impl Snapshot {
     }
 }
 
-/// Exclusive use of some arena pages by an operation that changes how they are mapped.
-#[derive(Debug)]
-pub struct Claim<'a> {
-    arena: &'a Arena,
+/// Some neighbouring arena pages, at home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
     first: u64,
     range: HvaRange,
 }
 
-impl Claim<'_> {
+impl Span {
     /// First arena page.
     #[must_use]
     pub const fn first(&self) -> u64 {
@@ -145,11 +145,32 @@ impl Claim<'_> {
     pub fn pages(&self) -> std::ops::Range<u64> {
         self.first..self.first + self.range.pages()
     }
+
+    /// `pages` pages from page `first` of this span, or `None` if they do not lie inside.
+    #[must_use]
+    pub fn part(&self, first: u64, pages: u64) -> Option<Self> {
+        Some(Self { first: self.first + first, range: self.range.part(first, pages)? })
+    }
+}
+
+/// Exclusive use of a span by an operation that changes how its pages are mapped.
+#[derive(Debug)]
+pub struct Claim<'a> {
+    arena: &'a Arena,
+    span: Span,
+}
+
+impl Deref for Claim<'_> {
+    type Target = Span;
+
+    fn deref(&self) -> &Span {
+        &self.span
+    }
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        lock(&self.arena.claims).retain(|claimed| *claimed != self.range);
+        lock(&self.arena.claims).retain(|claimed| *claimed != self.span.range);
     }
 }
 
@@ -280,6 +301,12 @@ impl Arena {
         self.zone.away(self.pages())?.part(first, pages)
     }
 
+    /// A second such place.
+    #[must_use]
+    pub fn aside(&self, first: u64, pages: u64) -> Option<HvaRange> {
+        self.zone.aside(self.pages())?.part(first, pages)
+    }
+
     /// The primary MMU.
     #[must_use]
     pub const fn primary(&self) -> Primary {
@@ -346,7 +373,7 @@ impl Arena {
             return None;
         }
         claims.push(range);
-        Some(Claim { arena: self, first, range })
+        Some(Claim { arena: self, span: Span { first, range } })
     }
 
     /// The page at `at` through the primary MMU, word by word.

@@ -9,9 +9,9 @@ mod system;
 mod zone;
 
 pub use access::{Fault, Primary};
-pub use arena::{Arena, ArenaError, Claim, Snapshot};
+pub use arena::{Arena, ArenaError, Claim, Snapshot, Span};
 pub use backing::{Backing, BackingKind, UnknownBacking};
 pub use pagemap::{HugePages, Pagemap};
-pub use pool::{Frame, FramePool};
+pub use pool::{Frame, FramePool, Retired};
 pub use system::{Role, System};
 pub use zone::Zone;

@@ -7,18 +7,20 @@ use std::collections::VecDeque;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Frame(pub u32);
 
-/// Parked frames, the longest-parked first: the longer a page lies still, the surer a stale write to it is seen.
+/// Retired frames, the longest-parked first: the longer a page lies still, the surer a stale write to it is seen.
 #[derive(Debug, Default)]
 pub struct FramePool {
-    parked: VecDeque<(Frame, Option<Parked>)>,
+    parked: VecDeque<(Frame, Option<Retired>)>,
 }
 
 /// What was known of a frame when it left the arena.
 #[derive(Clone, Debug)]
-pub struct Parked {
+pub struct Retired {
     /// Arena page that it was.
     pub page: u64,
-    /// What it held when the operation had returned.
+    /// Generation of the operation that took it out.
+    pub generation: u64,
+    /// What it held when that operation had returned.
     pub snapshot: Snapshot,
 }
 
@@ -29,18 +31,18 @@ impl FramePool {
         Self { parked: frames.into_iter().map(|frame| (frame, None)).collect() }
     }
 
-    /// Parks a frame that was just taken out of the arena.
-    pub fn park(&mut self, frame: Frame, parked: Parked) {
-        self.parked.push_back((frame, Some(parked)));
+    /// Parks a frame that was just taken out of the arena; `None` if nothing is known of it.
+    pub fn park(&mut self, frame: Frame, retired: Option<Retired>) {
+        self.parked.push_back((frame, retired));
     }
 
     /// The frame that has been parked longest, with what must still be true of it.
-    pub fn take(&mut self) -> Option<(Frame, Option<Parked>)> {
+    pub fn take(&mut self) -> Option<(Frame, Option<Retired>)> {
         self.parked.pop_front()
     }
 
     /// All that is parked.
-    pub fn iter(&self) -> impl Iterator<Item = (Frame, Option<&Parked>)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Frame, Option<&Retired>)> {
         self.parked.iter().map(|(frame, parked)| (*frame, parked.as_ref()))
     }
 

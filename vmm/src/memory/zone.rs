@@ -11,8 +11,9 @@ use std::sync::Mutex;
 const FIRST: u64 = 0x1000_0000_0000;
 const SIZE: u64 = 1 << 40;
 const COUNT: u64 = 48;
-/// Offset of the place where pages wait while they are not at home.
-const AWAY: u64 = 1 << 39;
+/// Offsets of the places where pages wait while they are not at home.
+const AWAY: u64 = 1 << 38;
+const ASIDE: u64 = 1 << 39;
 
 static TAKEN: Mutex<u64> = Mutex::new(0);
 
@@ -45,11 +46,21 @@ impl Zone {
         Hva::new(self.base() + (1 << 30))
     }
 
-    /// Where they are put for a while: PMD-aligned; `pages` must not reach the end of the zone.
+    /// Where they are put for a while: PMD-aligned; `None` if `pages` need more room than there is.
     #[must_use]
     pub fn away(&self, pages: u64) -> Option<HvaRange> {
-        let range = HvaRange::new(Hva::new(self.base() + AWAY), pages)?;
-        (range.bytes() < SIZE - AWAY).then_some(range)
+        self.place(AWAY, pages)
+    }
+
+    /// A second such place.
+    #[must_use]
+    pub fn aside(&self, pages: u64) -> Option<HvaRange> {
+        self.place(ASIDE, pages)
+    }
+
+    fn place(&self, offset: u64, pages: u64) -> Option<HvaRange> {
+        let range = HvaRange::new(Hva::new(self.base() + offset), pages)?;
+        (range.bytes() < ASIDE - AWAY).then_some(range)
     }
 }
 

@@ -1,0 +1,216 @@
+//! What an operation works on, and how it tells the guest and the oracles what it did.
+
+use super::Rng;
+use crate::{
+    host::clock,
+    memory::{Arena, Claim, Retired, Snapshot, Span, System},
+    oracle::{
+        Oracle, PageDump, Violation, Watch,
+        finality::{self, Breach},
+    },
+};
+use nostale_guest::{
+    abi::Board,
+    page::{GENERATION, LINES},
+};
+use nostale_notifier::{
+    Hva, HvaRange,
+    addr::PMD_SIZE,
+    event::{Event, Stage},
+};
+use rand::RngExt;
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::Ordering::{Relaxed, Release},
+    },
+};
+
+/// Pages of the hot set: few enough that writers meet an operation on them, enough that operations do not wait for each other.
+const HOT: u64 = 64;
+/// An operation in this many moves the hot set.
+const MOVE_HOT: u32 = 256;
+/// Operations that cut VMAs into pieces stay below this page, so that `vm.max_map_count` (65,530 by default) is never reached.
+const SCATTER: u64 = 16384;
+
+/// Increments that were counted on pages which have since been thrown away, by arena page.
+#[derive(Debug, Default)]
+pub struct Ledger(Mutex<HashMap<u64, [u64; LINES]>>);
+
+impl Ledger {
+    /// Keeps the counters of a page that was arena page `page` for a while.
+    pub fn add(&self, page: u64, counters: [u64; LINES]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sums = kept.entry(page).or_default();
+        sums.iter_mut().zip(counters).for_each(|(sum, counter)| *sum += counter);
+    }
+
+    /// What was kept for arena page `page`.
+    #[must_use]
+    pub fn get(&self, page: u64) -> [u64; LINES] {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&page).copied().unwrap_or_default()
+    }
+}
+
+/// What one operation thread works on.
+#[derive(Clone, Copy, Debug)]
+pub struct Bed<'a> {
+    /// The pages under test.
+    pub arena: &'a Arena,
+    /// What is shared with the guest.
+    pub system: &'a System,
+    /// Where findings and events go.
+    pub watch: &'a Watch,
+    /// Counters of pages that were thrown away.
+    pub ledger: &'a Ledger,
+    /// Number of this thread, and name of its operation.
+    pub actor: (usize, &'static str),
+}
+
+impl<'a> Bed<'a> {
+    /// Claims `pages` pages, aligned to as many pages as `align` says, mostly in the hot set.
+    #[must_use]
+    pub fn pick(&self, rng: &mut Rng, pages: u64, align: u64) -> Option<Claim<'a>> {
+        let limit = self.arena.pages().min(SCATTER);
+        let control = self.system.control();
+        if rng.random_range(0..MOVE_HOT) == 0 || control.hot_pages.load(Relaxed) > HOT.max(pages) {
+            self.system.set_hot(rng.random_range(0..limit), HOT.max(pages).min(limit));
+        }
+        let hot = control.hot_start.load(Relaxed);
+        for _ in 0..8 {
+            let first = if rng.random_range(0..8) < 7 { hot + rng.random_range(0..HOT) } else { rng.random_range(0..limit) };
+            let first = first.min(limit.saturating_sub(pages)) / align * align;
+            if let Some(claim) = self.arena.claim(first, pages) {
+                return Some(claim);
+            }
+        }
+        None
+    }
+
+    /// Claims one PMD's worth of aligned pages, or `None` when the arena has none free.
+    #[must_use]
+    pub fn pick_pmd(&self, rng: &mut Rng) -> Option<Claim<'a>> {
+        let pages = PMD_SIZE / nostale_notifier::addr::PAGE_SIZE;
+        if self.arena.pages() < pages { None } else { self.pick(rng, pages, pages) }
+    }
+
+    /// Notes an event.
+    pub fn note(&self, stage: Stage, range: HvaRange, generation: u64) {
+        let (number, actor) = self.actor;
+        self.watch.note(number, Event { tsc: clock::now(), stage, actor: actor.into(), range, generation });
+    }
+
+    /// The boards of claimed pages.
+    pub fn boards(&self, claim: &Span) -> &'a [Board] {
+        let pages = claim.pages();
+        &self.system.boards()[pages.start as usize..pages.end as usize]
+    }
+
+    /// Publishes that the operation which gives these pages `generation` has returned.
+    pub fn publish(&self, claim: &Span, generation: u64) {
+        self.boards(claim).iter().for_each(|board| board.returned.store(generation, Release));
+        self.note(Stage::Published, claim.range(), generation);
+    }
+
+    /// Takes back what was promised of these pages, because it is about to become untrue.
+    pub fn take_back(&self, claim: &Span) {
+        self.boards(claim).iter().for_each(|board| board.returned.store(0, Release));
+    }
+
+    /// Gives the pages at `range`, wherever they are mapped now, a generation. `false` if any cannot be written.
+    pub fn stamp_generation(&self, range: HvaRange, generation: u64) -> bool {
+        range.iter().all(|at| self.arena.store_word(at, GENERATION, generation).is_ok())
+    }
+
+    /// Looks at the pages at `range`, which `generation` has just taken out of the claim's place. Pages that cannot be read (a
+    /// file's hole, say) are left out.
+    #[must_use]
+    pub fn retire(&self, claim: &Span, range: HvaRange, generation: u64) -> Vec<(Hva, Retired)> {
+        claim
+            .pages()
+            .zip(range.iter())
+            .filter_map(|(page, at)| Some((at, Retired { page, generation, snapshot: self.arena.snapshot(at).ok()? })))
+            .collect()
+    }
+
+    /// Looks at retired pages again and reports those that were written meanwhile.
+    pub fn inspect(&self, retired: &[(Hva, Retired)]) {
+        for (at, retired) in retired {
+            if let Ok(now) = self.arena.snapshot(*at) {
+                self.judge(retired, now, &format!("the old page, now at {at}"));
+            }
+        }
+    }
+
+    /// Judges what a retired page holds now.
+    pub fn judge(&self, retired: &Retired, now: Snapshot, what: &str) {
+        if let Some(breach) = finality::inspect(retired, &now) {
+            self.report(retired, now, what, breach);
+        }
+    }
+
+    /// Reports a breach of finality or third thread.
+    pub fn report(&self, retired: &Retired, now: Snapshot, what: &str, breach: Breach) {
+        let page = retired.page;
+        let (writer, expected, found, detail) = match breach {
+            Breach::Stamped { oracle, vcpu, promise } => {
+                let knew = if oracle == Oracle::ThirdThread { "somebody had seen the new page" } else { "the operation had returned" };
+                let detail = format!(
+                    "vcpu {vcpu} wrote {what} of arena page {page} after it had read that {knew} (promise {promise}, page retired at {})",
+                    retired.generation
+                );
+                (Some(format!("vcpu {vcpu}")), retired.generation, promise, detail)
+            }
+            Breach::Moved { line, word, before, after } => {
+                let detail = format!(
+                    "{what} of arena page {page} was written after the operation had returned: line {line} word {word} went from {before:#x} to {after:#x}"
+                );
+                (None, before, after, detail)
+            }
+        };
+        let mut pages = vec![
+            PageDump { what: "the old page when the operation had returned".to_owned(), snapshot: retired.snapshot.clone() },
+            PageDump { what: format!("{what}, when the breach was seen"), snapshot: now },
+        ];
+        if let Ok(snapshot) = self.arena.snapshot(self.arena.hva(page)) {
+            pages.push(PageDump { what: format!("arena page {page} through the primary MMU"), snapshot });
+        }
+        self.watch.report(Violation {
+            oracle: breach.oracle(),
+            operation: self.actor.1.to_owned(),
+            page: Some(page),
+            range: self.arena.home().part(page, 1),
+            writer,
+            expected,
+            found,
+            tsc: clock::now(),
+            detail,
+            events: Vec::new(),
+            pages,
+        });
+    }
+
+    /// Pages that writers are at now, mostly: for operations that need no claim.
+    pub fn hot_pages(&self, rng: &mut Rng, pages: &mut [u64]) {
+        let limit = self.arena.pages().min(SCATTER);
+        if rng.random_range(0..8) == 0 || self.system.control().hot_pages.load(Relaxed) > HOT {
+            self.system.set_hot(rng.random_range(0..limit), HOT.min(limit));
+        }
+        let hot = self.system.control().hot_start.load(Relaxed);
+        for page in pages {
+            let any = rng.random_range(0..8) == 0;
+            *page = if any { rng.random_range(0..limit) } else { (hot + rng.random_range(0..HOT)).min(limit - 1) };
+        }
+    }
+
+    /// Gives stale writers a moment, mostly none: the narrow windows matter as much as the wide ones.
+    pub fn dwell(&self, rng: &mut Rng) {
+        let spins = match rng.random_range(0..8) {
+            0 => rng.random_range(0..8192),
+            1..4 => rng.random_range(0..256),
+            _ => 0,
+        };
+        (0..spins).for_each(|_| std::hint::spin_loop());
+    }
+}

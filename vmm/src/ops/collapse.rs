@@ -1,0 +1,43 @@
+//! `collapse`: base pages are copied into one huge page (`MADV_COLLAPSE`), new pfns with the same contents.
+
+use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, split, syscall};
+use nix::errno::Errno;
+use nostale_notifier::{HvaRange, event::Stage};
+
+/// The operation.
+pub(super) static OPERATION: Operation = Operation {
+    name: "collapse",
+    summary: "MADV_COLLAPSE: copy base pages into a huge page, after cutting the last one up",
+    effect: huge_only,
+    needs: |facts, _| facts.need_collapse(),
+    make: |_, _| Ok(Box::new(Collapse)),
+};
+
+/// Only memory that may have huge pages.
+pub(super) fn huge_only(backing: crate::memory::Backing) -> Effect {
+    if backing.huge { Effect::Preserves } else { Effect::Inapplicable("advised against huge pages; the -thp backings have them") }
+}
+
+struct Collapse;
+
+impl HostOperation for Collapse {
+    fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
+        let Some(claim) = bed.pick_pmd(rng) else { return Ok(Done::Busy) };
+        split::by_protection(claim.range(), rng)?;
+        bed.note(Stage::OperationStart, claim.range(), 0);
+        let collapsed = collapse(claim.range())?;
+        bed.note(Stage::Returned, claim.range(), 0);
+        Ok(if collapsed { Done::Pages(claim.range().pages()) } else { Done::Busy })
+    }
+}
+
+/// Collapses one PMD's worth of pages. `false` when the kernel could not just now (pages in flight, no free huge page).
+pub(super) fn collapse(range: HvaRange) -> Result<bool, OperationError> {
+    const MADV_COLLAPSE: i32 = 25;
+    match syscall::advise("madvise(COLLAPSE)", range, MADV_COLLAPSE) {
+        Ok(()) => Ok(true),
+        // madvise(2): EAGAIN, EBUSY and ENOMEM are for the moment.
+        Err(OperationError::Call { errno: Errno::EAGAIN | Errno::EBUSY | Errno::ENOMEM, .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,245 @@
+//! `fork`: guest pages become shared copy-on-write, and every write of the guest has to find that out.
+//!
+//! The child is the witness. From the moment it exists its memory belongs to it alone, so nothing in it may change but by its
+//! own hand: a guest that still writes through a translation from before the fork writes into the child.
+
+use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, needs_nothing};
+use crate::{
+    host::clock,
+    memory::{Arena, Primary, Snapshot},
+    oracle::{Oracle, Violation},
+};
+use nix::{
+    errno::Errno,
+    sys::{
+        mman::{MapFlags, ProtFlags, mmap_anonymous, munmap},
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::{ForkResult, Pid, fork},
+};
+use nostale_guest::page::{LINES, counter_offset};
+use nostale_notifier::{Hva, event::Stage};
+use rand::RngExt;
+use std::{
+    num::NonZeroUsize,
+    ptr::NonNull,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+/// The operation.
+pub(super) static OPERATION: Operation = Operation {
+    name: "fork",
+    summary: "fork: the child looks on, writes, leaves at once, or forks again; its copy must not change",
+    effect: |backing| {
+        if backing.is_shared() {
+            Effect::Inapplicable("fork copies no page tables of shared mappings, so nothing is invalidated")
+        } else {
+            Effect::Preserves
+        }
+    },
+    needs: needs_nothing,
+    make: |_, _| Ok(Box::new(Fork { report: Report::new()? })),
+};
+
+/// Pages that a child looks at.
+const LOOKS: usize = 12;
+/// How long a child may take before it is killed.
+const BOUND: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    /// Looks on while the guest writes.
+    Looks,
+    /// Writes its own copy.
+    Writes,
+    /// Leaves at once: the guest's pages are its own again.
+    Leaves,
+    /// Forks a child of its own, which does the same, so many times.
+    Chain(u8),
+}
+
+struct Fork {
+    report: Report,
+}
+
+impl HostOperation for Fork {
+    fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
+        let life = match rng.random_range(0..8) {
+            0..3 => Life::Looks,
+            3..5 => Life::Writes,
+            5 => Life::Leaves,
+            _ => Life::Chain(rng.random_range(2..=3)),
+        };
+        let mut pages = [0; LOOKS];
+        bed.hot_pages(rng, &mut pages);
+        let stay = Duration::from_micros(rng.random_range(20..600));
+        let generation = bed.arena.next_generation();
+        bed.note(Stage::OperationStart, bed.arena.home(), generation);
+        self.report.clear();
+        // SAFETY: the child calls nothing but async-signal-safe functions (loads, stores, clock_nanosleep, fork, waitpid,
+        // _exit) and touches no lock or heap of the parent.
+        let child = match unsafe { fork() } {
+            Ok(ForkResult::Child) => live(bed.arena, &pages, life, stay, &self.report),
+            Ok(ForkResult::Parent { child }) => child,
+            Err(errno) => return Err(OperationError::Call { call: "fork".into(), range: bed.arena.home(), errno }),
+        };
+        bed.note(Stage::Returned, bed.arena.home(), generation);
+        wait(child, bed)?;
+        bed.note(Stage::Witnessed, bed.arena.home(), generation);
+        if let Some([page, line, word, before, after]) = self.report.take() {
+            bed.watch.report(Violation {
+                oracle: Oracle::Finality,
+                operation: bed.actor.1.to_owned(),
+                page: Some(page),
+                range: bed.arena.home().part(page, 1),
+                writer: None,
+                expected: before,
+                found: after,
+                tsc: clock::now(),
+                detail: format!(
+                    "a forked child's copy of page {page} changed under it ({life:?}): line {line} word {word} went from {before:#x} to {after:#x}"
+                ),
+                events: Vec::new(),
+                pages: Vec::new(),
+            });
+        }
+        Ok(Done::Pages(bed.arena.pages()))
+    }
+}
+
+/// Waits for the child, but not for ever.
+fn wait(child: Pid, bed: &Bed<'_>) -> Result<(), OperationError> {
+    let failed = |call: String, errno| OperationError::Call { call: call.into(), range: bed.arena.home(), errno };
+    let deadline = Instant::now() + BOUND;
+    loop {
+        match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) if Instant::now() > deadline => {
+                let _ = kill(child, Signal::SIGKILL);
+                let _ = waitpid(child, None);
+                return Err(failed(format!("fork: the child did not end within {BOUND:?}"), Errno::ETIMEDOUT));
+            }
+            Ok(WaitStatus::StillAlive) => std::thread::sleep(Duration::from_micros(50)),
+            Ok(WaitStatus::Exited(_, 0)) => return Ok(()),
+            Ok(status) => return Err(failed(format!("fork: the child ended with {status:?}"), Errno::ECHILD)),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(failed("waitpid".to_owned(), errno)),
+        }
+    }
+}
+
+// ---- in the child ----
+
+fn live(arena: &Arena, pages: &[u64; LOOKS], life: Life, stay: Duration, report: &Report) -> ! {
+    // SAFETY: plain system calls. A child that outlives its parent would keep the VM's file open.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    let mut code = 0;
+    if life != Life::Leaves {
+        let before = look(arena, pages);
+        let grandchild = match life {
+            // SAFETY: as in `perform`; a raw fork, because this process must not touch what the C library's handlers lock.
+            Life::Chain(depth) if depth > 1 => match unsafe { libc::syscall(libc::SYS_fork) } {
+                0 => live(arena, pages, Life::Chain(depth - 1), stay, report),
+                pid => Some(pid as i32),
+            },
+            _ => None,
+        };
+        let added = if life == Life::Writes { write(arena.primary(), arena, pages) } else { [0; LOOKS] };
+        let time = libc::timespec { tv_sec: 0, tv_nsec: i64::from(stay.subsec_nanos()) };
+        // SAFETY: plain system call on our own memory.
+        unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
+        compare(pages, &before, &look(arena, pages), added, report);
+        if let Some(pid) = grandchild {
+            let mut status = 0;
+            // SAFETY: plain system call on our own memory.
+            unsafe { libc::waitpid(pid, &mut status, 0) };
+            code = i32::from(pid < 0 || status != 0);
+        }
+    }
+    // SAFETY: ends the child at once, without the parent's exit handlers.
+    unsafe { libc::_exit(code) }
+}
+
+fn look(arena: &Arena, pages: &[u64; LOOKS]) -> [Option<Snapshot>; LOOKS] {
+    // A page that another operation had away when we were forked is a hole in the child for ever.
+    std::array::from_fn(|n| arena.snapshot(arena.hva(pages[n])).ok())
+}
+
+/// Increments every counter of each page; says how often, for each page (one may be in the list twice).
+fn write(primary: Primary, arena: &Arena, pages: &[u64; LOOKS]) -> [u64; LOOKS] {
+    for &page in pages {
+        for line in 0..LINES {
+            let at = Hva::new(arena.hva(page).get() + counter_offset(line));
+            // SAFETY: the child's own copy of an arena page.
+            let _ = unsafe { primary.increment(at) };
+        }
+    }
+    std::array::from_fn(|n| pages.iter().filter(|&&page| page == pages[n]).count() as u64)
+}
+
+fn compare(
+    pages: &[u64; LOOKS],
+    before: &[Option<Snapshot>; LOOKS],
+    after: &[Option<Snapshot>; LOOKS],
+    added: [u64; LOOKS],
+    report: &Report,
+) {
+    for (n, (before, after)) in before.iter().zip(after).enumerate() {
+        let (Some(before), Some(after)) = (before, after) else { continue };
+        let mut expected = before.clone();
+        for line in &mut expected.lines {
+            line[0] += added[n];
+        }
+        if let Some((line, word, was, is)) = expected.difference(after) {
+            report.put([pages[n], line as u64, word as u64, was, is]);
+        }
+    }
+}
+
+/// What children leave for their parent, in memory that both share.
+struct Report {
+    words: NonNull<[AtomicU64; 6]>,
+}
+
+// SAFETY: a mapping of atomics, freed when dropped; nothing about it belongs to a thread.
+unsafe impl Send for Report {}
+
+impl Report {
+    const SIZE: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+
+    fn new() -> Result<Self, OperationError> {
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a fresh mapping at a place of the kernel's choice.
+        let mapped = unsafe { mmap_anonymous(None, Self::SIZE, protection, MapFlags::MAP_SHARED) };
+        let words = mapped.map_err(|errno| OperationError::Io { what: "memory for a fork's report", source: errno.into() })?;
+        Ok(Self { words: words.cast() })
+    }
+
+    fn words(&self) -> &[AtomicU64; 6] {
+        // SAFETY: mapped, zeroed and page-aligned as long as `self`.
+        unsafe { self.words.as_ref() }
+    }
+
+    fn clear(&self) {
+        self.words()[0].store(0, Relaxed);
+    }
+
+    fn put(&self, found: [u64; 5]) {
+        let [flag, rest @ ..] = self.words();
+        rest.iter().zip(found).for_each(|(word, value)| word.store(value, Relaxed));
+        flag.store(1, Relaxed);
+    }
+
+    fn take(&self) -> Option<[u64; 5]> {
+        let [flag, rest @ ..] = self.words();
+        (flag.swap(0, Relaxed) == 1).then(|| std::array::from_fn(|n| rest[n].load(Relaxed)))
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `new`, and nobody has a reference left.
+        let _ = unsafe { munmap(self.words.cast(), Self::SIZE.get()) };
+    }
+}

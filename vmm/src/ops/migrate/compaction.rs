@@ -1,0 +1,151 @@
+//! Migration on one NUMA node: memory compaction, made to move guest pages again and again.
+//!
+//! Compaction (mm/compaction.c) moves movable pages from the low end of a zone into holes of partly used page blocks at its high
+//! end; blocks that are entirely free are no targets. Left alone, a second pass therefore finds nothing to do. So this operation
+//! builds a conveyor: *ballast*, private memory of this process, is allocated in alternation with the arena's pages, so that both
+//! are sprinkled over the same physical range. Each pass then opens every other page of the next higher piece of ballast, and
+//! drops the rest of the piece below: the arena's pages move up one piece, into the holes.
+
+use super::super::{Bed, Done, HostOperation, OperationError, Rng};
+use crate::{host::facts::Facts, memory::Pagemap};
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, munmap};
+use nostale_guest::page::VALUE;
+use nostale_notifier::{Hva, HvaRange, Pfn, addr::PAGE_SIZE, event::Stage};
+use std::{ffi::c_void, fs::File, io::Write, num::NonZeroUsize, ptr::NonNull};
+
+const KNOB: &str = "/proc/sys/vm/compact_memory";
+/// Pages of ballast for each arena page.
+const RATIO: u64 = 7;
+/// Arena pages that take part: as many as other operations work on.
+const MOST: u64 = 16384;
+/// Pieces of ballast, and so passes.
+const PIECES: usize = 48;
+/// Passes without a single moved page after which there is nothing left to do.
+const PATIENCE: u32 = 8;
+
+pub(super) struct Compaction {
+    ballast: Ballast,
+    pagemap: Pagemap,
+    knob: File,
+    part: HvaRange,
+    piece: usize,
+    idle: u32,
+}
+
+fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> OperationError {
+    move |source| OperationError::Io { what, source }
+}
+
+impl Compaction {
+    pub(super) fn new(bed: &Bed<'_>, facts: &Facts) -> Result<Self, OperationError> {
+        let part = bed.arena.home().part(0, bed.arena.pages().min(MOST)).unwrap_or(bed.arena.home());
+        // An eighth of what is available: a test must not push the host into reclaim.
+        let affordable = facts.available_bytes() / 8 / PAGE_SIZE;
+        let ratio = RATIO.min(affordable / part.pages()).max(1);
+        let pagemap = Pagemap::open().map_err(io("/proc/self/pagemap"))?;
+        let knob = File::options().write(true).open(KNOB).map_err(io(KNOB))?;
+        let ballast = Ballast::sprinkle(bed, part, ratio, &pagemap)?;
+        Ok(Self { ballast, pagemap, knob, part, piece: 0, idle: 0 })
+    }
+}
+
+impl HostOperation for Compaction {
+    fn perform(&mut self, bed: &Bed<'_>, _: &mut Rng) -> Result<Done, OperationError> {
+        if self.piece == PIECES || self.idle == PATIENCE {
+            return Ok(Done::Exhausted);
+        }
+        self.ballast.open(self.piece);
+        self.piece += 1;
+        let before = self.pagemap.pfns(self.part).map_err(io("/proc/self/pagemap"))?;
+        bed.note(Stage::OperationStart, bed.arena.home(), 0);
+        self.knob.write_all(b"1").map_err(io(KNOB))?;
+        bed.note(Stage::Returned, bed.arena.home(), 0);
+        let after = self.pagemap.pfns(self.part).map_err(io("/proc/self/pagemap"))?;
+        let moved = before.iter().zip(&after).filter(|(before, after)| before.is_some() && after.is_some() && before != after);
+        match moved.count() as u64 {
+            0 => {
+                self.idle += 1;
+                Ok(Done::Busy)
+            }
+            moved => {
+                self.idle = 0;
+                Ok(Done::Pages(moved))
+            }
+        }
+    }
+
+    fn method(&self) -> Option<&'static str> {
+        Some("memory compaction (one NUMA node)")
+    }
+}
+
+/// Private pages of our own, in the order of their pfns.
+struct Ballast {
+    start: NonNull<c_void>,
+    bytes: NonZeroUsize,
+    by_pfn: Vec<u32>,
+}
+
+// SAFETY: a mapping that only `self` uses; nothing about it belongs to a thread.
+unsafe impl Send for Ballast {}
+
+impl Ballast {
+    fn sprinkle(bed: &Bed<'_>, part: HvaRange, ratio: u64, pagemap: &Pagemap) -> Result<Self, OperationError> {
+        let pages = part.pages() * ratio;
+        let bytes = NonZeroUsize::new((pages * PAGE_SIZE) as usize).unwrap_or(NonZeroUsize::MIN);
+        // SAFETY: a fresh mapping at a place of the kernel's choice, used through this pointer alone.
+        let mut ballast = unsafe {
+            let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
+            let start = mmap_anonymous(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, flags);
+            let start = start.map_err(|errno| OperationError::Io { what: "ballast for compaction", source: errno.into() })?;
+            let ballast = Self { start, bytes, by_pfn: Vec::new() };
+            // A kernel without THP refuses, and needs no telling; a child of `fork` has no use for it.
+            let _ = madvise(start, bytes.get(), MmapAdvise::MADV_NOHUGEPAGE);
+            let _ = madvise(start, bytes.get(), MmapAdvise::MADV_DONTFORK);
+            ballast
+        };
+        for page in 0..part.pages() {
+            // Touching a page is what allocates it: one of the arena's, then its neighbours-to-be.
+            let _ = bed.arena.store_word(bed.arena.hva(page), VALUE, 0);
+            for n in 0..ratio {
+                // SAFETY: inside our own mapping.
+                unsafe { ballast.page((page * ratio + n) as u32).cast::<u8>().write_volatile(1) };
+            }
+        }
+        let range = HvaRange::new(Hva::new(ballast.start.as_ptr() as u64), pages);
+        let pfns = match range {
+            Some(range) => pagemap.pfns(range).map_err(io("/proc/self/pagemap"))?,
+            None => Vec::new(),
+        };
+        let mut order: Vec<(Pfn, u32)> = pfns.iter().zip(0..).filter_map(|(pfn, page)| Some(((*pfn)?, page))).collect();
+        order.sort_unstable();
+        ballast.by_pfn = order.into_iter().map(|(_, page)| page).collect();
+        Ok(ballast)
+    }
+
+    fn page(&self, page: u32) -> NonNull<c_void> {
+        // SAFETY: inside the mapping, because `page` is one of its pages.
+        unsafe { self.start.byte_add(page as usize * PAGE_SIZE as usize) }
+    }
+
+    /// Frees every other page of piece `piece`, and the rest of the piece below.
+    fn open(&self, piece: usize) {
+        let part = |piece: usize| {
+            let each = self.by_pfn.len() / PIECES;
+            self.by_pfn.get(piece * each..(piece + 1) * each).unwrap_or_default().iter()
+        };
+        let holes = part(piece).step_by(2);
+        let rest = piece.checked_sub(1).into_iter().flat_map(part).skip(1).step_by(2);
+        for &page in holes.chain(rest) {
+            // SAFETY: our own private pages, whose contents mean nothing.
+            let _ = unsafe { madvise(self.page(page), PAGE_SIZE as usize, MmapAdvise::MADV_DONTNEED) };
+        }
+    }
+}
+
+impl Drop for Ballast {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `sprinkle`, and nobody has a reference left.
+        let _ = unsafe { munmap(self.start, self.bytes.get()) };
+    }
+}

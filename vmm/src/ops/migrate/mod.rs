@@ -1,0 +1,38 @@
+//! `migrate`: pages get new pfns with the same contents, by the kernel's page migration (`try_to_migrate_one`,
+//! `remove_migration_pte`). Between NUMA nodes where there are several, by compaction elsewhere.
+
+mod compaction;
+mod nodes;
+
+use super::{Bed, Effect, HostOperation, Operation, OperationError};
+use crate::host::facts::{Facts, Need};
+use crate::memory::Backing;
+
+/// The operation.
+pub(super) static OPERATION: Operation = Operation {
+    name: "migrate",
+    summary: "page migration: move_pages between NUMA nodes, or memory compaction where there is only one",
+    effect: |_| Effect::Preserves,
+    needs,
+    make,
+};
+
+fn needs(facts: &Facts, backing: Backing) -> Result<(), Need> {
+    if facts.need_numa(2).is_ok() {
+        return Ok(());
+    }
+    if backing.huge {
+        // Compaction gathers small movable pages; a huge page is what it wants to make room for.
+        return facts.need_numa(2);
+    }
+    facts.need_compaction()?;
+    facts.need_pagemap()
+}
+
+fn make(bed: &Bed<'_>, facts: &Facts) -> Result<Box<dyn HostOperation>, OperationError> {
+    let nodes = facts.numa_nodes();
+    if nodes.len() >= 2 {
+        return Ok(Box::new(nodes::BetweenNodes::new(nodes)));
+    }
+    Ok(Box::new(compaction::Compaction::new(bed, facts)?))
+}

@@ -1,0 +1,115 @@
+//! Host operations: the ways in which a host changes the memory under a guest. One file each.
+//!
+//! To add one: copy the file of the nearest relative, describe it (what it preserves or replaces on which backing, what it
+//! needs), perform it once in [`HostOperation::perform`], and add its [`Operation`] to [`ALL`].
+
+mod bed;
+mod collapse;
+mod discard;
+mod fork;
+mod migrate;
+mod mremap;
+mod mremap_dontunmap;
+mod protect;
+mod remap;
+mod remap_file_pages;
+mod replace;
+mod split;
+mod syscall;
+
+pub use bed::{Bed, Ledger};
+pub use syscall::OperationError;
+
+use crate::{host::facts::Facts, memory::Backing};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use std::fmt;
+
+/// The generator that every random choice of an operation comes from.
+pub type Rng = Xoshiro256PlusPlus;
+
+/// What an operation does to the contents of guest pages, and so which oracles can judge it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Every page keeps its contents: conservation page by page, freshness of host values.
+    Preserves,
+    /// Other pages take the place of those that were there, and all of them stay visible through the witness: conservation
+    /// over all pages together, finality, third thread, freshness of generations.
+    Exchanges,
+    /// Contents are thrown away on purpose: finality, third thread, freshness of generations.
+    Discards,
+    /// There is nothing to try, for this reason.
+    Inapplicable(&'static str),
+}
+
+/// Something the host lacks, and how to get it.
+pub use crate::host::facts::Need;
+
+/// What one call of [`HostOperation::perform`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// It was performed on this many pages.
+    Pages(u64),
+    /// Nothing was done, because other operations had all the pages; trying again makes sense.
+    Busy,
+    /// There is nothing left to do in this run.
+    Exhausted,
+}
+
+/// One way of changing host memory, ready to be used on an arena.
+pub trait HostOperation: Send {
+    /// Performs it once, on pages chosen by `rng`, and leaves every page at home.
+    ///
+    /// # Errors
+    /// A system call that the host refused though the operation had said it would work.
+    fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError>;
+
+    /// How it does it, where that depends on the host.
+    fn method(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// An operation's entry in the catalogue.
+pub struct Operation {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// One line on what it does.
+    pub summary: &'static str,
+    /// What it does to the contents of a backing.
+    pub effect: fn(Backing) -> Effect,
+    /// What it needs of the host.
+    pub needs: fn(&Facts, Backing) -> Result<(), Need>,
+    /// Makes one for an arena.
+    pub make: fn(&Bed<'_>, &Facts) -> Result<Box<dyn HostOperation>, OperationError>,
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// All operations, in the order in which people are shown them.
+pub static ALL: [&Operation; 11] = [
+    &mremap::OPERATION,
+    &mremap::MERGE,
+    &mremap_dontunmap::OPERATION,
+    &remap::OPERATION,
+    &remap_file_pages::OPERATION,
+    &migrate::OPERATION,
+    &collapse::OPERATION,
+    &split::OPERATION,
+    &fork::OPERATION,
+    &protect::OPERATION,
+    &discard::OPERATION,
+];
+
+/// The operation with this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Operation> {
+    ALL.into_iter().find(|operation| operation.name == name)
+}
+
+fn needs_nothing(_: &Facts, _: Backing) -> Result<(), Need> {
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! `mremap(MREMAP_DONTUNMAP)`: pages go away, and their place stays mapped. On private memory the guest goes on with fresh
+//! pages there; afterwards both are put together again.
+
+use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall};
+use crate::memory::{Backing, Span};
+use nostale_guest::page::GENERATION;
+use nostale_notifier::event::Stage;
+use rand::RngExt;
+use std::sync::atomic::Ordering::Release;
+
+/// The operation.
+pub(super) static OPERATION: Operation = Operation {
+    name: "mremap-dontunmap",
+    summary: "move pages away but leave their place mapped; writers go on there with fresh pages",
+    // Conservation holds on all backings: what fresh pages collected is added to the ledger.
+    effect: |_: Backing| Effect::Preserves,
+    needs: |facts, _| facts.need_mremap_dontunmap(),
+    make: |_, _| Ok(Box::new(DontUnmap)),
+};
+
+struct DontUnmap;
+
+impl HostOperation for DontUnmap {
+    fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
+        let pages = if rng.random_bool(0.5) { 1 } else { rng.random_range(2..=16).min(bed.arena.pages()) };
+        let Some(claim) = bed.pick(rng, pages, 1) else { return Ok(Done::Busy) };
+        let Some(away) = bed.arena.away(claim.first(), pages) else { return Ok(Done::Busy) };
+        if bed.arena.backing().is_shared() {
+            shared(bed, &claim, away)?;
+        } else {
+            private(bed, &claim, away, rng)?;
+        }
+        Ok(Done::Pages(pages))
+    }
+}
+
+/// The file's pages fault in again at home: contents never change, translations do.
+fn shared(bed: &Bed<'_>, claim: &Span, away: nostale_notifier::HvaRange) -> Result<(), OperationError> {
+    bed.note(Stage::OperationStart, claim.range(), 0);
+    syscall::move_pages_to(claim.range(), away.start(), libc::MREMAP_DONTUNMAP)?;
+    bed.note(Stage::Returned, claim.range(), 0);
+    syscall::unmap(away)
+}
+
+fn private(bed: &Bed<'_>, claim: &Span, away: nostale_notifier::HvaRange, rng: &mut Rng) -> Result<(), OperationError> {
+    // A fresh page is told from an old one by its generation, 0, so no old page may have that.
+    let lost = |at| OperationError::Lost { what: "mremap-dontunmap", at };
+    let before = bed.arena.next_generation();
+    for at in claim.range().iter() {
+        let word = nostale_notifier::Hva::new(at.get() + nostale_guest::page::word_offset(GENERATION));
+        if bed.arena.primary().load(word).map_err(|_| lost(at))? == 0 {
+            bed.arena.store_word(at, GENERATION, before).map_err(|_| lost(at))?;
+        }
+    }
+    let generation = bed.arena.next_generation();
+    bed.boards(claim).iter().for_each(|board| board.next.store(generation, Release));
+    bed.take_back(claim);
+    bed.note(Stage::OperationStart, claim.range(), generation);
+    syscall::move_pages_to(claim.range(), away.start(), libc::MREMAP_DONTUNMAP)?;
+    let retired = bed.retire(claim, away, generation);
+    bed.note(Stage::Returned, claim.range(), generation);
+    // The fresh pages get their generation before it is promised.
+    if bed.stamp_generation(claim.range(), generation) {
+        bed.publish(claim, generation);
+    }
+    bed.boards(claim).iter().for_each(|board| board.next.store(0, Release));
+    bed.dwell(rng);
+    bed.inspect(&retired);
+    bed.note(Stage::Witnessed, away, generation);
+
+    // The way back: the fresh pages leave, the old ones return, and what the fresh ones counted goes to the ledger.
+    let Some(aside) = bed.arena.aside(claim.first(), claim.range().pages()) else { return Ok(()) };
+    let back = bed.arena.next_generation();
+    syscall::move_pages_to(claim.range(), aside.start(), 0)?;
+    let fresh = bed.retire(claim, aside, back);
+    bed.publish(claim, back);
+    if !bed.stamp_generation(away, back) {
+        bed.take_back(claim);
+    }
+    syscall::move_pages_to(away, claim.range().start(), 0)?;
+    bed.dwell(rng);
+    bed.inspect(&fresh);
+    for (_, page) in &fresh {
+        bed.ledger.add(page.page, page.snapshot.counters());
+    }
+    bed.note(Stage::Restored, claim.range(), back);
+    syscall::unmap(aside)
+}

@@ -1,0 +1,55 @@
+//! `protect`: write access is taken away (read-only, or none at all) and given back.
+
+use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, needs_nothing, syscall};
+use crate::{host::clock, memory::Snapshot, oracle::permission};
+use nostale_notifier::{Hva, event::Stage};
+use rand::RngExt;
+
+/// The operation.
+pub(super) static OPERATION: Operation = Operation {
+    name: "protect",
+    summary: "mprotect read-only or none, look twice whether anybody still writes, and give access back",
+    effect: |_| Effect::Preserves,
+    needs: needs_nothing,
+    make: |_, _| Ok(Box::new(Protect)),
+};
+
+struct Protect;
+
+const ALL: i32 = libc::PROT_READ | libc::PROT_WRITE;
+
+impl HostOperation for Protect {
+    fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
+        let pages = if rng.random_bool(0.5) { 1 } else { rng.random_range(2..=32).min(bed.arena.pages()) };
+        let Some(claim) = bed.pick(rng, pages, 1) else { return Ok(Done::Busy) };
+        let none = rng.random_bool(0.25);
+        let look = |page: u64, at: Hva| -> Option<Snapshot> {
+            // Through the witness a page can be seen even while the mapping allows nothing.
+            bed.arena.frame_of(page).and_then(|frame| bed.arena.snapshot_frame(frame)).or_else(|| bed.arena.snapshot(at).ok())
+        };
+        let places = || claim.pages().zip(claim.range().iter());
+
+        bed.note(Stage::OperationStart, claim.range(), 0);
+        syscall::protect(claim.range(), if none { libc::PROT_NONE } else { libc::PROT_READ })?;
+        bed.note(Stage::Returned, claim.range(), 0);
+        if none && bed.arena.witness().is_none() {
+            // Nothing can be seen yet; what was written unseen is as bad when found a moment later.
+            bed.dwell(rng);
+            syscall::protect(claim.range(), libc::PROT_READ)?;
+        }
+        let before: Vec<_> = places().map(|(page, at)| look(page, at)).collect();
+        bed.dwell(rng);
+        for ((page, at), before) in places().zip(&before) {
+            let (Some(before), Some(after)) = (before, look(page, at)) else { continue };
+            let range = nostale_notifier::HvaRange::new(at, 1).unwrap_or(claim.range());
+            if let Some(mut violation) = permission::inspect(bed.actor.1, page, range, before, &after) {
+                violation.tsc = clock::now();
+                bed.watch.report(violation);
+            }
+        }
+        bed.note(Stage::Witnessed, claim.range(), 0);
+        syscall::protect(claim.range(), ALL)?;
+        bed.note(Stage::Restored, claim.range(), 0);
+        Ok(Done::Pages(pages))
+    }
+}

@@ -1,0 +1,24 @@
+//! `remap`: `mmap(MAP_FIXED)` of another offset of the same file, over pages in use.
+
+use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, needs_nothing, replace, syscall};
+use nostale_notifier::addr::PAGE_SIZE;
+
+/// The operation.
+pub(super) static OPERATION: Operation = Operation {
+    name: "remap",
+    summary: "map another page of the same file over a page in use (mmap MAP_FIXED)",
+    effect: |backing| {
+        if backing.is_shared() { Effect::Exchanges } else { Effect::Inapplicable("private memory has no other page to map") }
+    },
+    needs: needs_nothing,
+    make: |_, _| Ok(Box::new(Remap)),
+};
+
+struct Remap;
+
+impl HostOperation for Remap {
+    fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
+        let fd = bed.arena.file_fd();
+        replace::perform(bed, rng, |place, frame| syscall::map_file(place, fd, u64::from(frame.0) * PAGE_SIZE))
+    }
+}

@@ -1,0 +1,123 @@
+//! The system calls that operations are made of, with errors that say which call failed, where, and with what.
+
+use nix::errno::Errno;
+use nostale_notifier::{Hva, HvaRange};
+use std::{borrow::Cow, ptr};
+use thiserror::Error;
+
+/// A host operation failed for a reason other than what it is meant to provoke.
+#[derive(Debug, Error)]
+pub enum OperationError {
+    /// A system call was refused.
+    #[error("{call} on {range}: {errno}")]
+    Call {
+        /// Which.
+        call: Cow<'static, str>,
+        /// Where.
+        range: HvaRange,
+        /// How.
+        errno: Errno,
+    },
+    /// A file that the operation works through.
+    #[error("{what}: {source}")]
+    Io {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Pages of the arena could not be reached although no operation had them.
+    #[error("{what}: page at {at} is not there")]
+    Lost {
+        /// In the course of what.
+        what: &'static str,
+        /// Where.
+        at: Hva,
+    },
+}
+
+fn check(call: &'static str, range: HvaRange, result: i64) -> Result<(), OperationError> {
+    if result == -1 { Err(OperationError::Call { call: call.into(), range, errno: Errno::last() }) } else { Ok(()) }
+}
+
+fn raw(at: Hva) -> *mut libc::c_void {
+    at.get() as *mut libc::c_void
+}
+
+// All of these change mappings of arena pages only: ranges come from claims, or lie in the same zone's away places. Nothing
+// holds a reference into those pages; they are reached by `memory::Primary`, whose accesses may fault.
+
+/// Moves pages with `mremap(2)`, always to a place of our choosing.
+pub(super) fn move_pages_to(from: HvaRange, to: Hva, extra: i32) -> Result<(), OperationError> {
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | extra;
+    let size = from.bytes() as usize;
+    // SAFETY: both ranges are the arena's own (see above).
+    let moved = unsafe { libc::mremap(raw(from.start()), size, size, flags, raw(to)) };
+    check("mremap", from, if moved == libc::MAP_FAILED { -1 } else { 0 })
+}
+
+/// `mprotect(2)`.
+pub(super) fn protect(range: HvaRange, protection: i32) -> Result<(), OperationError> {
+    // SAFETY: the arena's own pages (see above).
+    check("mprotect", range, i64::from(unsafe { libc::mprotect(raw(range.start()), range.bytes() as usize, protection) }))
+}
+
+/// `madvise(2)`.
+pub(super) fn advise(call: &'static str, range: HvaRange, advice: i32) -> Result<(), OperationError> {
+    // SAFETY: the arena's own pages (see above).
+    check(call, range, i64::from(unsafe { libc::madvise(raw(range.start()), range.bytes() as usize, advice) }))
+}
+
+/// `munmap(2)`.
+pub(super) fn unmap(range: HvaRange) -> Result<(), OperationError> {
+    // SAFETY: the arena's own pages (see above).
+    check("munmap", range, i64::from(unsafe { libc::munmap(raw(range.start()), range.bytes() as usize) }))
+}
+
+/// Maps page `offset` and following of file `fd`, shared, in place of whatever is at `range`.
+pub(super) fn map_file(range: HvaRange, fd: i32, offset: u64) -> Result<(), OperationError> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: the arena's own pages (see above).
+    let mapped = unsafe {
+        libc::mmap(raw(range.start()), range.bytes() as usize, protection, libc::MAP_SHARED | libc::MAP_FIXED, fd, offset as i64)
+    };
+    check("mmap(MAP_FIXED)", range, if mapped == libc::MAP_FAILED { -1 } else { 0 })
+}
+
+/// Maps fresh anonymous memory in place of whatever is at `range`.
+pub(super) fn map_anonymous(range: HvaRange) -> Result<(), OperationError> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: the arena's own pages (see above).
+    let mapped = unsafe { libc::mmap(raw(range.start()), range.bytes() as usize, protection, flags, -1, 0) };
+    check("mmap(MAP_FIXED)", range, if mapped == libc::MAP_FAILED { -1 } else { 0 })
+}
+
+/// `remap_file_pages(2)`: page `offset` (in pages) of the mapped file in place of whatever is at `range`.
+pub(super) fn remap_file_pages(range: HvaRange, offset: u64) -> Result<(), OperationError> {
+    // SAFETY: the arena's own pages (see above).
+    let result = unsafe {
+        libc::syscall(libc::SYS_remap_file_pages, range.start().get(), range.bytes(), 0, offset, 0)
+    };
+    check("remap_file_pages", range, result)
+}
+
+/// Frees `bytes` of file `fd` from `offset`.
+pub(super) fn punch_hole(range: HvaRange, fd: i32, offset: u64) -> Result<(), OperationError> {
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    // SAFETY: the arena's own file.
+    check("fallocate(PUNCH_HOLE)", range, i64::from(unsafe { libc::fallocate(fd, mode, offset as i64, range.bytes() as i64) }))
+}
+
+/// Asks where each page is (`move_pages(2)` without a target), or moves it to `nodes`.
+pub(super) fn move_pages(pages: &[Hva], nodes: Option<&[i32]>, status: &mut [i32]) -> Result<(), Errno> {
+    debug_assert!(status.len() == pages.len() && nodes.is_none_or(|nodes| nodes.len() == pages.len()));
+    const MPOL_MF_MOVE: i32 = 2;
+    // SAFETY: `Hva` is a bare address in layout-compatible form after this copy; all three arrays are as long as the count.
+    let result = unsafe {
+        let addresses: Vec<u64> = pages.iter().map(|page| page.get()).collect();
+        let nodes = nodes.map_or(ptr::null(), <[i32]>::as_ptr);
+        libc::syscall(libc::SYS_move_pages, 0, pages.len(), addresses.as_ptr(), nodes, status.as_mut_ptr(), MPOL_MF_MOVE)
+    };
+    if result == -1 { Err(Errno::last()) } else { Ok(()) }
+}

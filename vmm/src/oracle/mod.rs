@@ -1,0 +1,186 @@
+//! The oracles: what must hold of a live run, each in a file of its own, and the place where their findings come together.
+
+pub mod conservation;
+pub mod finality;
+pub mod freshness;
+pub mod permission;
+pub mod progress;
+pub mod vacuity;
+
+use crate::memory::Snapshot;
+use nostale_notifier::{
+    HvaRange,
+    event::{Event, EventLog, Tsc},
+};
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// Which rule was broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Oracle {
+    /// Counters hold exactly what was added to them.
+    Conservation,
+    /// A page that was replaced or taken away is not written once the operation has returned.
+    Finality,
+    /// Nor once any host thread has seen the new page, even while the operation runs.
+    ThirdThread,
+    /// A read that follows a published host write returns it.
+    Freshness,
+    /// No write lands once write access was taken away.
+    Permission,
+    /// Every vCPU makes progress.
+    Progress,
+    /// The kernel does not complain.
+    Kernel,
+    /// Guest accesses went through the secondary MMU, and invalidations hit it.
+    Vacuity,
+}
+
+impl Oracle {
+    /// Its name in results.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Conservation => "conservation",
+            Self::Finality => "finality",
+            Self::ThirdThread => "third-thread",
+            Self::Freshness => "freshness",
+            Self::Permission => "permission",
+            Self::Progress => "progress",
+            Self::Kernel => "kernel",
+            Self::Vacuity => "vacuity",
+        }
+    }
+}
+
+impl fmt::Display for Oracle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Contents of a page, for whoever looks into a violation.
+#[derive(Clone, Debug)]
+pub struct PageDump {
+    /// Which page it is and when it was read.
+    pub what: String,
+    /// Its lines.
+    pub snapshot: Snapshot,
+}
+
+impl Serialize for PageDump {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let lines = self.snapshot.lines.map(|line| line.map(|word| format!("{word:#x}")));
+        let mut dump = serializer.serialize_struct("PageDump", 2)?;
+        dump.serialize_field("what", &self.what)?;
+        dump.serialize_field("lines", &lines)?;
+        dump.end()
+    }
+}
+
+/// A broken rule, with what is needed to look into it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Violation {
+    /// Which rule.
+    pub oracle: Oracle,
+    /// Host operation on which it was seen.
+    pub operation: String,
+    /// Arena page.
+    pub page: Option<u64>,
+    /// Its place at home.
+    pub range: Option<HvaRange>,
+    /// Who wrote or read.
+    pub writer: Option<String>,
+    /// What had been promised (an epoch, a value, a count).
+    pub expected: u64,
+    /// What was found.
+    pub found: u64,
+    /// When.
+    pub tsc: Tsc,
+    /// In words.
+    pub detail: String,
+    /// The events that touched the page just before.
+    pub events: Vec<Event>,
+    /// Contents of the pages concerned.
+    pub pages: Vec<PageDump>,
+}
+
+/// How many violations are kept with all their details; more are counted.
+const KEPT: usize = 32;
+/// Events kept by each actor.
+const EVENTS: usize = 4096;
+/// Events shown with a violation.
+const SHOWN: usize = 24;
+
+#[derive(Debug, Default)]
+struct Found {
+    kept: Vec<Violation>,
+    counts: BTreeMap<Oracle, u64>,
+}
+
+/// What the oracles found so far, and the history to read it against.
+#[derive(Debug)]
+pub struct Watch {
+    logs: Vec<Mutex<EventLog>>,
+    found: Mutex<Found>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Watch {
+    /// A watch over `actors` actors, each with an event log of its own so that none waits for another.
+    #[must_use]
+    pub fn new(actors: usize) -> Self {
+        Self { logs: (0..actors.max(1)).map(|_| Mutex::new(EventLog::new(EVENTS))).collect(), found: Mutex::default() }
+    }
+
+    /// Notes an event of actor number `actor`.
+    pub fn note(&self, actor: usize, event: Event) {
+        lock(&self.logs[actor % self.logs.len()]).push(event);
+    }
+
+    /// The last events of all actors that touch `range`, oldest first.
+    #[must_use]
+    pub fn events(&self, range: HvaRange) -> Vec<Event> {
+        let mut events: Vec<_> = self.logs.iter().flat_map(|log| lock(log).around(range, SHOWN)).collect();
+        events.sort_by_key(|event| event.tsc);
+        events.split_off(events.len().saturating_sub(SHOWN))
+    }
+
+    /// Takes a violation down, completing it with the events around its page.
+    pub fn report(&self, mut violation: Violation) {
+        self.count(violation.oracle, 0);
+        if lock(&self.found).kept.len() < KEPT {
+            if let Some(range) = violation.range {
+                violation.events = self.events(range);
+            }
+            lock(&self.found).kept.push(violation.clone());
+        }
+        self.count(violation.oracle, 1);
+    }
+
+    /// Adds `n` breaches of `oracle` that are not worth a record each.
+    pub fn count(&self, oracle: Oracle, n: u64) {
+        *lock(&self.found).counts.entry(oracle).or_default() += n;
+    }
+
+    /// Whether any rule was broken.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        lock(&self.found).counts.values().all(|&n| n == 0)
+    }
+
+    /// How often each rule was broken, and the first violations.
+    #[must_use]
+    pub fn take(&self) -> (Vec<Violation>, BTreeMap<Oracle, u64>) {
+        let mut found = lock(&self.found);
+        (std::mem::take(&mut found.kept), std::mem::take(&mut found.counts))
+    }
+}

@@ -48,8 +48,8 @@ impl Calls {
     }
 }
 
-/// `MADV_COLLAPSE` of `huge_bytes`. It obeys none of the settings of THP but needs a free huge page, and it fails on a kernel
-/// before 6.1, without THP, and where a process turned THP off for itself.
+/// `MADV_COLLAPSE` of `huge_bytes`. The settings in sysfs do not concern it (madvise(2)), but it needs a free huge page, and it
+/// fails on a kernel before 6.1, without THP, and where a process turned THP off for itself.
 pub(crate) fn collapse(huge_bytes: u64) -> Attempt {
     // absurd sizes come from a broken sysfs file; nothing on x86 or arm64 has a PMD above 512 MiB
     let huge = match usize::try_from(huge_bytes) {

@@ -13,7 +13,7 @@ pub enum Virtualization {
     Vmx,
     /// AMD-V.
     Svm,
-    /// Neither, or turned off by the firmware (the kernel then hides the flag, `arch/x86/kernel/cpu/feat_ctl.c`).
+    /// Neither, or turned off by the firmware (the kernel then clears the flag, `arch/x86/kernel/cpu/feat_ctl.c`).
     None,
 }
 

@@ -59,7 +59,7 @@ pub use userfault::{Features, Userfault};
 
 use tree::Tree;
 
-/// Everything that is known about the host, by subject. Serialized, it is the `host` part of a report.
+/// Everything that is known about the host, by subject. Serialized, it goes into every report.
 #[derive(Clone, Debug, Serialize)]
 pub struct Facts {
     /// The running kernel.

@@ -151,14 +151,14 @@ impl Facts {
             (Tracefs::Absent, _) => Err(Need::new("tracefs", "boot a kernel with CONFIG_FTRACE=y")),
             (_, Some(missing)) if !missing.is_empty() => {
                 let hint = "boot a kernel with these events, with kvm loaded";
-                Err(Need::new(format!("the events {}", missing.join(", ")), hint))
+                Err(Need::new(format!("events {}", missing.join(", ")), hint))
             }
             (Tracefs::NotMounted { mountable }, _) => match mountable {
-                Attempt::Refused { .. } => Err(self.need_root("tracefs, which is not mounted")),
-                _ => Err(Need::new("tracefs mounted", "mount -t tracefs tracefs /sys/kernel/tracing")),
+                Attempt::Refused { .. } => Err(self.need_root("mounted tracefs")),
+                _ => Err(Need::new("mounted tracefs", "mount -t tracefs tracefs /sys/kernel/tracing")),
             },
             (Tracefs::Mounted { .. }, Some(_)) => Ok(()),
-            (Tracefs::Mounted { path }, None) => Err(self.need_root(&format!("to read {path}"))),
+            (Tracefs::Mounted { path }, None) => Err(self.need_root(&format!("read access to {path}"))),
         }
     }
 
@@ -167,13 +167,11 @@ impl Facts {
         if self.userfault.serves_guests() {
             return Ok(());
         }
-        let what = "a userfaultfd that serves guest faults";
+        let what = "userfaultfd for guest faults";
         match (self.userfault.full.errno(), self.userfault.device.errno()) {
             (Some(Errno::ENOSYS), _) => Err(Need::new(what, "boot a kernel with CONFIG_USERFAULTFD=y")),
-            (_, Some(Errno::EACCES)) => {
-                Err(Need::new(what, "chmod 666 /dev/userfaultfd, or sysctl vm.unprivileged_userfaultfd=1"))
-            }
-            _ => Err(Need::new(what, "sysctl vm.unprivileged_userfaultfd=1")),
+            (_, Some(Errno::EACCES)) => Err(Need::new(what, "run as root, or sudo setfacl -m u:$USER:rw /dev/userfaultfd")),
+            _ => Err(Need::new(what, "run as root, or sudo sysctl vm.unprivileged_userfaultfd=1")),
         }
     }
 
@@ -182,8 +180,10 @@ impl Facts {
         match self.kernel_log.errno() {
             None if self.kernel_log.works() => Ok(()),
             Some(Errno::ENOENT | Errno::ENXIO) => Err(Need::new("/dev/kmsg", "mknod /dev/kmsg c 1 11")),
-            Some(Errno::EPERM) => Err(Need::new("the kernel log", "sysctl kernel.dmesg_restrict=0")),
-            _ => Err(self.need_root("the kernel log (/dev/kmsg)")),
+            Some(Errno::EPERM) => {
+                Err(Need::new("access to the kernel log", "run as root, or sudo sysctl kernel.dmesg_restrict=0"))
+            }
+            _ => Err(self.need_root("access to the kernel log (/dev/kmsg)")),
         }
     }
 
@@ -214,11 +214,14 @@ impl Facts {
 
     /// What only root may have; and where root is root of a container, that this is not enough.
     pub(crate) fn need_root(&self, what: &str) -> Need {
-        match (self.privilege.is_root(), self.privilege.initial_user_namespace.known()) {
-            (true, Some(false)) => Need::new(what, "run outside the user namespace: root of a container is not root"),
-            (true, _) => Need::new(what, "run outside the container: a filter or a read-only mount refuses it even to root"),
-            (false, _) => Need::new(what, "run as root: sudo nostale ..."),
-        }
+        let privilege = &self.privilege;
+        let hint = match privilege.initial_user_namespace.known() {
+            _ if !privilege.euid.is(&0) => "run as root: sudo nostale ...",
+            Some(false) => "run outside the user namespace: its root is not the root of the host",
+            _ if !privilege.is_root() => "run with all capabilities of root: docker run --privileged",
+            _ => "run outside the container: a filter or a read-only mount refuses it even to root",
+        };
+        Need::new(what, hint)
     }
 }
 

@@ -15,7 +15,7 @@ impl Facts {
             )),
             KvmDevice::Ready(_) => Ok(()),
             KvmDevice::Denied => Err(Need::new("access to /dev/kvm", self.access_hint())),
-            KvmDevice::Unusable { reason } => Err(Need::new(format!("a usable KVM ({reason})"), "see dmesg | grep -i kvm")),
+            KvmDevice::Unusable { reason } => Err(Need::new(format!("usable KVM ({reason})"), "see dmesg | grep -i kvm")),
             KvmDevice::Missing => Err(Need::new("/dev/kvm", self.module_hint())),
             KvmDevice::NotTried if self.kvm.node.is_none() => Err(Need::new("/dev/kvm", self.module_hint())),
             KvmDevice::NotTried => Err(Need::new("/dev/kvm, which nobody tried", "nostale doctor")),
@@ -28,7 +28,7 @@ impl Facts {
         if self.kvm.device.capabilities().is_some_and(|capabilities| capabilities.guest_memfd) {
             return Ok(());
         }
-        Err(Need::new("KVM_CAP_GUEST_MEMFD", "boot Linux 6.8 or later with CONFIG_KVM_SW_PROTECTED_VM=y"))
+        Err(Need::new("KVM_CAP_GUEST_MEMFD", "boot Linux 6.18 or later: before, ordinary VMs have none"))
     }
 
     /// A dirty ring.
@@ -43,11 +43,12 @@ impl Facts {
     /// The device is there and closed to this user: the group is the usual way in, if the mode lets it.
     fn access_hint(&self) -> String {
         match &self.kvm.node {
+            _ if self.privilege.initial_user_namespace.is(&false) => self.need_root("").hint,
             Some(node) if node.mode & 0o060 == 0o060 && node.group != "root" => {
                 format!("sudo usermod -aG {} \"$USER\" and log in again, or run as root", node.group)
             }
             _ if self.privilege.euid.is(&0) => "allow the device c 10:232 in the cgroup of this container".to_owned(),
-            _ => "run as root, or sudo chmod 666 /dev/kvm".to_owned(),
+            _ => "run as root, or sudo setfacl -m u:$USER:rw /dev/kvm".to_owned(),
         }
     }
 

@@ -116,11 +116,12 @@ impl Facts {
         let who = if self.privilege.euid.is(&0) { "root".to_owned() } else { format!("uid {}", self.privilege.euid.text()) };
         match missing.as_deref() {
             Some([]) if self.privilege.initial_user_namespace.is(&false) => {
-                Row::new("privilege", State::Limited, format!("{who} of a user namespace")).hint("run outside the container")
+                Row::new("privilege", State::Limited, format!("{who} of a user namespace"))
+                    .hint(self.need_root("capabilities").hint)
             }
             Some([]) => Row::new("privilege", State::Good, format!("{who} with every capability that is used")),
             Some(missing) => Row::new("privilege", State::Limited, format!("{who} without {}", missing.join(", ")))
-                .hint("run as root: sudo nostale ..."),
+                .hint(self.need_root("capabilities").hint),
             None => Row::new("privilege", State::Limited, format!("{who}, capabilities unknown")),
         }
     }
@@ -167,7 +168,6 @@ pub(super) fn bytes(count: u64) -> String {
     let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match units.into_iter().find(|(unit, _)| count >= *unit) {
         Some((unit, name)) if count.is_multiple_of(unit) => format!("{} {name}", count / unit),
-        #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
         Some((unit, name)) => format!("{:.1} {name}", count as f64 / unit as f64),
         None => format!("{count} B"),
     }

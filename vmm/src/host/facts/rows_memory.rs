@@ -10,7 +10,7 @@ impl Facts {
             return Row::new("second MMU", State::Limited, format!("unknown: {reason}"));
         };
         let vendor = self.kvm.vendor.known();
-        let tdp_mmu = if self.kvm.tdp_mmu.is(&true) { ", tdp_mmu" } else { ", no tdp_mmu" };
+        let tdp_mmu = self.kvm.tdp_mmu.known().map_or("", |on| if *on { ", tdp_mmu=Y" } else { ", tdp_mmu=N" });
         match (kind, vendor.and_then(|vendor| vendor.paging_parameter())) {
             (MmuKind::Npt | MmuKind::Ept, _) => Row::new("second MMU", State::Good, format!("{}{tdp_mmu}", kind.name())),
             (MmuKind::Shadow, Some(parameter)) => {
@@ -117,9 +117,9 @@ impl Facts {
             all.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect()
         });
         let source = if userfault.full.works() { "the system call" } else { "/dev/userfaultfd" };
-        let text = format!("from {source}: missing {}", named.join(" "));
+        let text = format!("from {source}: missing, {}", named.join(", "));
         let lesser = if userfault.user_mode_only.works() { State::Limited } else { State::Missing };
-        Row::from_need("userfaultfd", self.need_uffd(), lesser, text.trim_end())
+        Row::from_need("userfaultfd", self.need_uffd(), lesser, text.trim_end_matches([' ', ',']))
     }
 
     pub(super) fn calls_row(&self) -> Row {

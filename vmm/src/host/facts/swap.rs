@@ -40,15 +40,15 @@ impl Swap {
     }
 }
 
-/// Name, type, size and used in KiB, priority (`swap_show`, `mm/swapfile.c`). Names have blanks escaped, but a deleted file
-/// is followed by a word of its own, so the columns are counted from the right.
+/// Name, type, size and used in KiB, priority (`swap_show`, `mm/swapfile.c`). Blanks in a
+/// name are escaped, so a line has five words.
 fn parse(text: &str) -> Option<Vec<SwapArea>> {
     let mut lines = text.lines();
     lines.next().filter(|header| header.starts_with("Filename"))?;
     lines
         .map(|line| {
             let words: Vec<&str> = line.split_whitespace().collect();
-            let [name, .., _kind, total, used, _priority] = words.as_slice() else { return None };
+            let [name, _kind, total, used, _priority] = words.as_slice() else { return None };
             let bytes = |word: &str| word.parse::<u64>().ok()?.checked_mul(1024);
             Some(SwapArea { name: (*name).to_owned(), total_bytes: bytes(total)?, used_bytes: bytes(used)? })
         })
@@ -76,11 +76,11 @@ mod tests {
     #[test]
     fn a_file_and_a_deleted_one() {
         let swap = read(format!(
-            "{HEADER}/swap\\040file                             file\t\t1024\t\t24\t\t-2\n/gone (deleted) file 8 0 -3\n"
+            "{HEADER}/swap\\040file                             file\t\t1024\t\t24\t\t-2\n/gone\\040(deleted) file 8 0 -3\n"
         ));
         let areas = swap.areas.known().expect("well formed");
         assert_eq!(areas[0], SwapArea { name: "/swap\\040file".into(), total_bytes: 1 << 20, used_bytes: 24 << 10 });
-        assert_eq!(areas[1].name, "/gone");
+        assert_eq!(areas[1].name, "/gone\\040(deleted)");
         assert_eq!(swap.free_bytes(), (1000 << 10) + (8 << 10));
     }
 

@@ -86,7 +86,7 @@ fn a_closed_device_names_its_group() {
     let need = facts.need_kvm().expect_err("the device is closed");
     assert_eq!(need.to_string(), "needs access to /dev/kvm: sudo usermod -aG kvm \"$USER\" and log in again, or run as root");
     facts.kvm.node = Some(Node { mode: 0o600, group: "root".into() });
-    assert!(facts.need_kvm().is_err_and(|need| need.hint.contains("chmod")));
+    assert!(facts.need_kvm().is_err_and(|need| need.hint.contains("setfacl")));
 }
 
 #[test]

@@ -55,13 +55,15 @@ impl Facts {
     pub(super) fn thp_row(&self) -> Row {
         let thp = &self.thp;
         let pmd = thp.hpage_pmd_size_bytes.known().map_or_else(|| "?".to_owned(), |count| bytes(*count));
-        let sizes = thp.sizes.iter().filter(|size| !size.enabled.is("never") && size.enabled.known().is_some()).count();
+        // the smallest size is for shared memory only and has no switch here
+        let switches: Vec<&String> = thp.sizes.iter().filter_map(|size| size.enabled.known()).collect();
+        let on = switches.iter().filter(|word| word.as_str() != "never").count();
         let text = format!(
-            "{pmd}, enabled={} defrag={} shmem={}, {sizes} of {} sizes on",
+            "{pmd}, enabled={} defrag={} shmem={}, {on} of {} sizes on",
             thp.enabled.text(),
             thp.defrag.text(),
             thp.shmem_enabled.text(),
-            thp.sizes.len()
+            switches.len()
         );
         match self.need_thp() {
             Ok(()) => Row::new("thp", State::Good, text),

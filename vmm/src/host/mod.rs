@@ -1,1 +1,3 @@
 //! The host: what it is, what it can do, and what is changed on it (and put back).
+
+pub mod knobs;

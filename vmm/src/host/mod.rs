@@ -1,3 +1,4 @@
 //! The host: what it is, what it can do, and what is changed on it (and put back).
 
+pub mod kmsg;
 pub mod knobs;

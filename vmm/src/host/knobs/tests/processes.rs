@@ -116,3 +116,24 @@ fn a_kill_at_any_moment_loses_nothing() {
     }
     assert!(interrupted > 0, "no child died with the knob in its hands");
 }
+
+#[test]
+fn a_kill_does_not_disturb_another_run() {
+    let host = Host::new();
+    let (knobs, path) = (host.knobs(), host.file("thp", "madvise"));
+    let mut survivor = hold_in_child(&host, "storm", &path, "always");
+    for _ in 0..5 {
+        let mut victim = hold_in_child(&host, "storm", &path, "always");
+        std::thread::sleep(Duration::from_millis(5));
+        victim.kill().expect("kill a child");
+        victim.wait().expect("reap a child");
+        std::thread::sleep(Duration::from_millis(5));
+        // It stops at the first refusal.
+        assert!(survivor.try_wait().expect("look at the survivor").is_none());
+    }
+    survivor.kill().expect("kill the survivor");
+    survivor.wait().expect("reap the survivor");
+    knobs.recover().expect("recover");
+    assert_eq!(value(&path), "madvise");
+    assert!(host.journal_is_empty());
+}

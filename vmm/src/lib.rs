@@ -4,3 +4,6 @@
 pub mod host;
 pub mod machine;
 pub mod memory;
+pub mod ops;
+pub mod oracle;
+pub mod report;

@@ -2,3 +2,5 @@
 
 pub mod clock;
 pub mod facts;
+pub mod kmsg;
+pub mod knobs;

@@ -155,7 +155,8 @@ impl<'a> Bed<'a> {
         let page = retired.page;
         let (writer, expected, found, detail) = match breach {
             Breach::Stamped { oracle, vcpu, promise } => {
-                let knew = if oracle == Oracle::ThirdThread { "somebody had seen the new page" } else { "the operation had returned" };
+                let knew =
+                    if oracle == Oracle::ThirdThread { "somebody had seen the new page" } else { "the operation had returned" };
                 let detail = format!(
                     "vcpu {vcpu} wrote {what} of arena page {page} after it had read that {knew} (promise {promise}, page retired at {})",
                     retired.generation

@@ -119,7 +119,9 @@ impl PagePipe {
 
     /// Gives the first page back, and tells what it holds now.
     fn release(&mut self, buffer: &mut [u8]) -> Result<Snapshot, OperationError> {
-        self.read.read_exact(buffer).map_err(|source| OperationError::Io { what: "reading discarded pages from a pipe", source })?;
+        self.read
+            .read_exact(buffer)
+            .map_err(|source| OperationError::Io { what: "reading discarded pages from a pipe", source })?;
         Snapshot::read(|offset| {
             let word = buffer.get(offset as usize..offset as usize + 8).and_then(|bytes| bytes.try_into().ok());
             word.map(u64::from_ne_bytes).ok_or(OperationError::Lost { what: "discard", at: Hva::new(offset) })

@@ -14,7 +14,9 @@ pub(super) static OPERATION: Operation = Operation {
     summary: "move pages away but leave their place mapped; writers go on there with fresh pages",
     // Conservation holds on all backings: what fresh pages collected is added to the ledger.
     effect: |_: Backing| Effect::Preserves,
-    needs: |facts, _| facts.need_mremap_dontunmap(),
+    needs: |facts, backing| {
+        if backing.is_shared() { facts.need_mremap_dontunmap_shared() } else { facts.need_mremap_dontunmap() }
+    },
     make: |_, _| Ok(Box::new(DontUnmap)),
 };
 

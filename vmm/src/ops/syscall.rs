@@ -96,9 +96,7 @@ pub(super) fn map_anonymous(range: HvaRange) -> Result<(), OperationError> {
 /// `remap_file_pages(2)`: page `offset` (in pages) of the mapped file in place of whatever is at `range`.
 pub(super) fn remap_file_pages(range: HvaRange, offset: u64) -> Result<(), OperationError> {
     // SAFETY: the arena's own pages (see above).
-    let result = unsafe {
-        libc::syscall(libc::SYS_remap_file_pages, range.start().get(), range.bytes(), 0, offset, 0)
-    };
+    let result = unsafe { libc::syscall(libc::SYS_remap_file_pages, range.start().get(), range.bytes(), 0, offset, 0) };
     check("remap_file_pages", range, result)
 }
 

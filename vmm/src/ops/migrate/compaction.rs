@@ -40,7 +40,7 @@ impl Compaction {
     pub(super) fn new(bed: &Bed<'_>, facts: &Facts) -> Result<Self, OperationError> {
         let part = bed.arena.home().part(0, bed.arena.pages().min(MOST)).unwrap_or(bed.arena.home());
         // An eighth of what is available: a test must not push the host into reclaim.
-        let affordable = facts.available_bytes() / 8 / PAGE_SIZE;
+        let affordable = facts.memory.available_bytes.known().map_or(0, |&bytes| bytes / 8 / PAGE_SIZE);
         let ratio = RATIO.min(affordable / part.pages()).max(1);
         let pagemap = Pagemap::open().map_err(io("/proc/self/pagemap"))?;
         let knob = File::options().write(true).open(KNOB).map_err(io(KNOB))?;

@@ -30,7 +30,7 @@ fn needs(facts: &Facts, backing: Backing) -> Result<(), Need> {
 }
 
 fn make(bed: &Bed<'_>, facts: &Facts) -> Result<Box<dyn HostOperation>, OperationError> {
-    let nodes = facts.numa_nodes();
+    let nodes: Vec<i32> = facts.numa.memory_nodes.known().into_iter().flatten().map(|&node| node as i32).collect();
     if nodes.len() >= 2 {
         return Ok(Box::new(nodes::BetweenNodes::new(nodes)));
     }

@@ -1,0 +1,171 @@
+//! What a run came to, and the forms in which people and machines read it. The structures here *are* the JSON schema: units are
+//! in the names, and fields are only ever added.
+
+use crate::{machine::Sample, oracle::Violation};
+use serde::{Serialize, Serializer};
+use std::fmt;
+
+/// The judgement on a scenario or a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Every oracle held, and the run was not vacuous.
+    Coherent,
+    /// An oracle did not hold.
+    Violation,
+    /// A vCPU made no progress.
+    Stuck,
+    /// The run proves nothing.
+    Vacuous,
+    /// Not run, or not to its end, for the reason given with it.
+    Skipped,
+}
+
+impl Verdict {
+    /// Its name in results.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Coherent => "coherent",
+            Self::Violation => "violation",
+            Self::Stuck => "stuck",
+            Self::Vacuous => "vacuous",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    /// The exit status of a run with this verdict.
+    #[must_use]
+    pub const fn exit_status(self) -> u8 {
+        match self {
+            Self::Coherent => 0,
+            Self::Violation | Self::Stuck => 1,
+            Self::Vacuous => 3,
+            Self::Skipped => 4,
+        }
+    }
+
+    /// The verdict of a whole: the worst of its parts, where parts that were skipped do not count unless all were.
+    #[must_use]
+    pub fn of(parts: impl IntoIterator<Item = Self>) -> Self {
+        let weight = |verdict: &Self| match verdict {
+            Self::Violation => 4,
+            Self::Stuck => 3,
+            Self::Vacuous => 2,
+            Self::Coherent => 1,
+            Self::Skipped => 0,
+        };
+        parts.into_iter().max_by_key(weight).unwrap_or(Self::Skipped)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Serialize for Verdict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// The host in a few words; everything else that is known of it is in `facts`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Host {
+    /// `uname -r`.
+    pub kernel: String,
+    /// `shadow`, `npt`, `ept` or `unknown`.
+    pub mmu: String,
+    /// CPU model.
+    pub cpu: String,
+    /// Online CPUs.
+    pub cpus: u64,
+}
+
+/// How a run was set up: what replays it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Setup {
+    /// vCPUs of each VM.
+    pub vcpus: u64,
+    /// Host threads that write beside them.
+    pub host_writers: u64,
+    /// Guest memory under test.
+    pub memory_bytes: u64,
+}
+
+/// One scenario's result.
+#[derive(Clone, Debug, Serialize)]
+pub struct ScenarioResult {
+    /// Operations, joined by `+`.
+    pub name: String,
+    /// Backing of guest memory.
+    pub backing: String,
+    /// The judgement.
+    pub verdict: Verdict,
+    /// Why, when it is not *coherent*.
+    pub reason: Option<String>,
+    /// How the operations were done, where that depends on the host.
+    pub method: Option<String>,
+    /// From the first operation to the end of the last.
+    pub seconds: f64,
+    /// Host operations completed.
+    pub operations: u64,
+    /// The same a second.
+    pub operations_per_second: f64,
+    /// Pages that those operations worked on.
+    pub pages: u64,
+    /// Verified atomic increments by vCPUs.
+    pub guest_writes: u64,
+    /// Verified atomic increments by host threads.
+    pub host_writes: u64,
+    /// Both, a second.
+    pub writes_per_second: f64,
+    /// Increments that are missing.
+    pub lost_writes: u64,
+    /// Writes found where they must not be: on replaced or protected pages.
+    pub stale_writes: u64,
+    /// Reads that returned what was already replaced.
+    pub stale_reads: u64,
+    /// The longest time between two signs of life of a vCPU.
+    pub longest_stall_us: f64,
+    /// Invalidations that hit the secondary MMU.
+    pub invalidations: u64,
+    /// Translations installed in the secondary MMU.
+    pub installs: u64,
+    /// Times a vCPU met a page whose host mapping was away.
+    pub efaults: u64,
+    /// Most bytes of guest memory that the primary MMU mapped by huge pages.
+    pub huge_bytes: u64,
+    /// From the creation of the VM to its first write.
+    pub start_us: f64,
+    /// What the final check of all pages took.
+    pub check_us: f64,
+    /// KVM's own counters.
+    pub kvm: Sample,
+    /// The first violations, with what is needed to look into them.
+    pub violations: Vec<Violation>,
+    /// The line that replays this scenario.
+    pub replay: String,
+}
+
+/// A whole run.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    /// Version of this schema.
+    pub version: u32,
+    /// The judgement on the whole.
+    pub verdict: Verdict,
+    /// Everything random came from this.
+    pub seed: u64,
+    /// Where it ran.
+    pub host: Host,
+    /// How it was set up.
+    pub setup: Setup,
+    /// Said to be over before its end, by a signal.
+    pub interrupted: bool,
+    /// What it found.
+    pub scenarios: Vec<ScenarioResult>,
+    /// What the user should know beside that: a knob that could not be put back, an oracle that could not be asked.
+    pub notes: Vec<String>,
+}

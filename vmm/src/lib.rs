@@ -2,6 +2,7 @@
 //! watch, and the command line `nostale`.
 
 pub mod host;
+pub mod live;
 pub mod machine;
 pub mod memory;
 pub mod ops;

@@ -145,7 +145,7 @@ fn live(arena: &Arena, pages: &[u64; LOOKS], life: Life, stay: Duration, report:
             },
             _ => None,
         };
-        let added = if life == Life::Writes { write(arena.primary(), arena, pages) } else { [0; LOOKS] };
+        let added = if life == Life::Writes { write(arena.primary(), arena, pages) } else { [[0; LINES]; LOOKS] };
         let time = libc::timespec { tv_sec: 0, tv_nsec: i64::from(stay.subsec_nanos()) };
         // SAFETY: plain system call on our own memory.
         unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
@@ -166,30 +166,35 @@ fn look(arena: &Arena, pages: &[u64; LOOKS]) -> [Option<Snapshot>; LOOKS] {
     std::array::from_fn(|n| arena.snapshot(arena.hva(pages[n])).ok())
 }
 
-/// Increments every counter of each page; says how often, for each page (one may be in the list twice).
-fn write(primary: Primary, arena: &Arena, pages: &[u64; LOOKS]) -> [u64; LOOKS] {
+/// Increments every counter of each page; says how often it really did, for each page (one may be in the list twice, another may
+/// have been read-only when we were forked).
+fn write(primary: Primary, arena: &Arena, pages: &[u64; LOOKS]) -> [[u64; LINES]; LOOKS] {
+    let mut added = [[0; LINES]; LOOKS];
     for &page in pages {
         for line in 0..LINES {
             let at = Hva::new(arena.hva(page).get() + counter_offset(line));
             // SAFETY: the child's own copy of an arena page.
-            let _ = unsafe { primary.increment(at) };
+            if unsafe { primary.increment(at) }.is_ok() {
+                let same = added.iter_mut().zip(pages).filter(|(_, other)| **other == page);
+                same.for_each(|(lines, _)| lines[line] += 1);
+            }
         }
     }
-    std::array::from_fn(|n| pages.iter().filter(|&&page| page == pages[n]).count() as u64)
+    added
 }
 
 fn compare(
     pages: &[u64; LOOKS],
     before: &[Option<Snapshot>; LOOKS],
     after: &[Option<Snapshot>; LOOKS],
-    added: [u64; LOOKS],
+    added: [[u64; LINES]; LOOKS],
     report: &Report,
 ) {
     for (n, (before, after)) in before.iter().zip(after).enumerate() {
         let (Some(before), Some(after)) = (before, after) else { continue };
         let mut expected = before.clone();
-        for line in &mut expected.lines {
-            line[0] += added[n];
+        for (line, added) in expected.lines.iter_mut().zip(added[n]) {
+            line[0] += added;
         }
         if let Some((line, word, was, is)) = expected.difference(after) {
             report.put([pages[n], line as u64, word as u64, was, is]);

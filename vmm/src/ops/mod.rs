@@ -32,6 +32,9 @@ pub type Rng = Xoshiro256PlusPlus;
 pub enum Effect {
     /// Every page keeps its contents: conservation page by page, freshness of host values.
     Preserves,
+    /// Fresh pages take the place of those that were there for a while, and what they counted is gathered afterwards:
+    /// conservation page by page, finality, third thread, freshness of generations.
+    Gathers,
     /// Other pages take the place of those that were there, and all of them stay visible through the witness: conservation
     /// over all pages together, finality, third thread, freshness of generations.
     Exchanges,

@@ -12,8 +12,7 @@ use std::sync::atomic::Ordering::Release;
 pub(super) static OPERATION: Operation = Operation {
     name: "mremap-dontunmap",
     summary: "move pages away but leave their place mapped; writers go on there with fresh pages",
-    // Conservation holds on all backings: what fresh pages collected is added to the ledger.
-    effect: |_: Backing| Effect::Preserves,
+    effect: |backing: Backing| if backing.is_shared() { Effect::Preserves } else { Effect::Gathers },
     needs: |facts, backing| {
         if backing.is_shared() { facts.need_mremap_dontunmap_shared() } else { facts.need_mremap_dontunmap() }
     },

@@ -3,8 +3,12 @@
 //! Compaction (mm/compaction.c) moves movable pages from the low end of a zone into holes of partly used page blocks at its high
 //! end; blocks that are entirely free are no targets. Left alone, a second pass therefore finds nothing to do. So this operation
 //! builds a conveyor: *ballast*, private memory of this process, is allocated in alternation with the arena's pages, so that both
-//! are sprinkled over the same physical range. Each pass then opens every other page of the next higher piece of ballast, and
-//! drops the rest of the piece below: the arena's pages move up one piece, into the holes.
+//! are sprinkled over the same physical range. Each pass then opens holes in the next higher piece of ballast, and drops the rest
+//! of the piece below: the arena's pages move up one piece, into the holes.
+//!
+//! A hole is a run of [`RUN`] pages, not a single one: a pass ends at the first large folio (of the page cache, say) for which it
+//! finds no hole (`migrate_pages` returns -ENOMEM). And all holes of a pass together are more than what per-CPU free lists keep
+//! out of compaction's sight.
 
 use super::super::{Bed, Done, HostOperation, OperationError, Rng};
 use crate::{host::facts::Facts, memory::Pagemap};
@@ -15,21 +19,26 @@ use std::{ffi::c_void, fs::File, io::Write, num::NonZeroUsize, ptr::NonNull};
 
 const KNOB: &str = "/proc/sys/vm/compact_memory";
 /// Pages of ballast for each arena page.
-const RATIO: u64 = 7;
-/// Arena pages that take part: as many as other operations work on.
-const MOST: u64 = 16384;
+const RATIO: u64 = 64;
+/// Arena pages that are sprinkled; the others are moved now and then.
+const MOST: u64 = 2048;
+/// Arena pages whose pfns are looked at.
+const LOOK: u64 = 65536;
+/// Arena pages that are allocated in a row, before their share of ballast is.
+const GROUP: u64 = 32;
+/// Pages of a hole, a power of two.
+const RUN: u64 = 256;
 /// Pieces of ballast, and so passes.
-const PIECES: usize = 48;
-/// Passes without a single moved page after which there is nothing left to do.
-const PATIENCE: u32 = 8;
+const PIECES: usize = 16;
+/// Passes before the conveyor is built.
+const SETTLE: usize = 2;
 
 pub(super) struct Compaction {
     ballast: Ballast,
     pagemap: Pagemap,
     knob: File,
-    part: HvaRange,
+    seen: HvaRange,
     piece: usize,
-    idle: u32,
 }
 
 fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> OperationError {
@@ -43,35 +52,34 @@ impl Compaction {
         let affordable = facts.memory.available_bytes.known().map_or(0, |&bytes| bytes / 8 / PAGE_SIZE);
         let ratio = RATIO.min(affordable / part.pages()).max(1);
         let pagemap = Pagemap::open().map_err(io("/proc/self/pagemap"))?;
-        let knob = File::options().write(true).open(KNOB).map_err(io(KNOB))?;
+        let mut knob = File::options().write(true).open(KNOB).map_err(io(KNOB))?;
+        // Everything else that can move, page cache above all, goes first: it would take the holes that are meant for guest pages.
+        for _ in 0..SETTLE {
+            knob.write_all(b"1").map_err(io(KNOB))?;
+        }
         let ballast = Ballast::sprinkle(bed, part, ratio, &pagemap)?;
-        Ok(Self { ballast, pagemap, knob, part, piece: 0, idle: 0 })
+        let seen = bed.arena.home().part(0, bed.arena.pages().min(LOOK)).unwrap_or(part);
+        Ok(Self { ballast, pagemap, knob, seen, piece: 0 })
     }
 }
 
 impl HostOperation for Compaction {
     fn perform(&mut self, bed: &Bed<'_>, _: &mut Rng) -> Result<Done, OperationError> {
-        if self.piece == PIECES || self.idle == PATIENCE {
+        if self.piece == PIECES {
             return Ok(Done::Exhausted);
         }
         self.ballast.open(self.piece);
         self.piece += 1;
-        let before = self.pagemap.pfns(self.part).map_err(io("/proc/self/pagemap"))?;
+        let before = self.pagemap.pfns(self.seen).map_err(io("/proc/self/pagemap"))?;
         bed.note(Stage::OperationStart, bed.arena.home(), 0);
         self.knob.write_all(b"1").map_err(io(KNOB))?;
         bed.note(Stage::Returned, bed.arena.home(), 0);
-        let after = self.pagemap.pfns(self.part).map_err(io("/proc/self/pagemap"))?;
+        let after = self.pagemap.pfns(self.seen).map_err(io("/proc/self/pagemap"))?;
         let moved = before.iter().zip(&after).filter(|(before, after)| before.is_some() && after.is_some() && before != after);
-        match moved.count() as u64 {
-            0 => {
-                self.idle += 1;
-                Ok(Done::Busy)
-            }
-            moved => {
-                self.idle = 0;
-                Ok(Done::Pages(moved))
-            }
-        }
+        Ok(match moved.count() as u64 {
+            0 => Done::Busy,
+            moved => Done::Pages(moved),
+        })
     }
 
     fn method(&self) -> Option<&'static str> {
@@ -79,11 +87,12 @@ impl HostOperation for Compaction {
     }
 }
 
-/// Private pages of our own, in the order of their pfns.
+/// Private pages of our own.
 struct Ballast {
     start: NonNull<c_void>,
     bytes: NonZeroUsize,
-    by_pfn: Vec<u32>,
+    /// Pages by pfn, ascending.
+    by_pfn: Vec<(Pfn, u32)>,
 }
 
 // SAFETY: a mapping that only `self` uses; nothing about it belongs to a thread.
@@ -104,12 +113,15 @@ impl Ballast {
             let _ = madvise(start, bytes.get(), MmapAdvise::MADV_DONTFORK);
             ballast
         };
-        for page in 0..part.pages() {
-            // Touching a page is what allocates it: one of the arena's, then its neighbours-to-be.
-            let _ = bed.arena.store_word(bed.arena.hva(page), VALUE, 0);
-            for n in 0..ratio {
+        // Touching a page is what allocates it: a group of the arena's, then its neighbours-to-be.
+        for first in (0..part.pages()).step_by(GROUP as usize) {
+            let group = first..(first + GROUP).min(part.pages());
+            for page in group.clone() {
+                let _ = bed.arena.store_word(bed.arena.hva(page), VALUE, 0);
+            }
+            for page in group.start * ratio..group.end * ratio {
                 // SAFETY: inside our own mapping.
-                unsafe { ballast.page((page * ratio + n) as u32).cast::<u8>().write_volatile(1) };
+                unsafe { ballast.page(page as u32).cast::<u8>().write_volatile(1) };
             }
         }
         let range = HvaRange::new(Hva::new(ballast.start.as_ptr() as u64), pages);
@@ -119,7 +131,7 @@ impl Ballast {
         };
         let mut order: Vec<(Pfn, u32)> = pfns.iter().zip(0..).filter_map(|(pfn, page)| Some(((*pfn)?, page))).collect();
         order.sort_unstable();
-        ballast.by_pfn = order.into_iter().map(|(_, page)| page).collect();
+        ballast.by_pfn = order;
         Ok(ballast)
     }
 
@@ -128,18 +140,31 @@ impl Ballast {
         unsafe { self.start.byte_add(page as usize * PAGE_SIZE as usize) }
     }
 
-    /// Frees every other page of piece `piece`, and the rest of the piece below.
+    /// Frees every other run of piece `piece`, and the rest of the piece below.
     fn open(&self, piece: usize) {
-        let part = |piece: usize| {
+        let part = |piece: usize, hole: bool| {
             let each = self.by_pfn.len() / PIECES;
-            self.by_pfn.get(piece * each..(piece + 1) * each).unwrap_or_default().iter()
+            let part = self.by_pfn.get(piece * each..(piece + 1) * each).unwrap_or_default();
+            part.iter().filter(move |(pfn, _)| (pfn.get() & RUN != 0) == hole)
         };
-        let holes = part(piece).step_by(2);
-        let rest = piece.checked_sub(1).into_iter().flat_map(part).skip(1).step_by(2);
-        for &page in holes.chain(rest) {
-            // SAFETY: our own private pages, whose contents mean nothing.
-            let _ = unsafe { madvise(self.page(page), PAGE_SIZE as usize, MmapAdvise::MADV_DONTNEED) };
+        let rest = piece.checked_sub(1).into_iter().flat_map(|below| part(below, false));
+        // Neighbours go in one call: each call interrupts every CPU that runs a thread of ours, vCPUs among them.
+        let mut pages = part(piece, true).chain(rest).map(|&(_, page)| page);
+        let Some(mut first) = pages.next() else { return };
+        let mut next = first + 1;
+        for page in pages {
+            if page != next {
+                self.free(first, next);
+                first = page;
+            }
+            next = page + 1;
         }
+        self.free(first, next);
+    }
+
+    fn free(&self, first: u32, end: u32) {
+        // SAFETY: our own private pages, whose contents mean nothing.
+        let _ = unsafe { madvise(self.page(first), (end - first) as usize * PAGE_SIZE as usize, MmapAdvise::MADV_DONTNEED) };
     }
 }
 

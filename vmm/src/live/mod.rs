@@ -1,0 +1,15 @@
+//! Live runs: scenarios on real KVM, their threads, and the judgement on what they did.
+
+mod judge;
+mod plan;
+mod plant;
+mod run;
+mod session;
+mod third;
+mod watching;
+mod writer;
+
+pub use plan::{PlanError, Scenario, default_plan, plan};
+pub use plant::{Plant, UnknownPlant};
+pub use run::{Hooks, NoHooks, run};
+pub use session::{Config, SessionError, run_scenario};

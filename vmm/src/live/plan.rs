@@ -1,0 +1,239 @@
+//! Which scenarios a run consists of.
+
+use crate::{
+    host::facts::Facts,
+    memory::{Backing, UnknownBacking},
+    ops::{self, Effect, Operation},
+};
+use std::fmt;
+use thiserror::Error;
+
+/// Host operations on one kind of guest memory, all at once on the same pages.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// One thread each.
+    pub operations: Vec<&'static Operation>,
+    /// What guest memory is made of.
+    pub backing: Backing,
+}
+
+impl Scenario {
+    /// The names of its operations, joined by `+`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.operations.iter().map(|operation| operation.name).collect::<Vec<_>>().join("+")
+    }
+
+    /// What each operation does to this backing.
+    pub fn effects(&self) -> impl Iterator<Item = Effect> {
+        self.operations.iter().map(|operation| (operation.effect)(self.backing))
+    }
+
+    /// Why it makes no sense at all, if so.
+    #[must_use]
+    pub fn inapplicable(&self) -> Option<&'static str> {
+        self.effects().find_map(|effect| if let Effect::Inapplicable(reason) = effect { Some(reason) } else { None })
+    }
+
+    /// Why it cannot run on this host, if so.
+    #[must_use]
+    pub fn missing(&self, facts: &Facts) -> Option<String> {
+        let needs = self.operations.iter().filter_map(|operation| (operation.needs)(facts, self.backing).err());
+        needs.map(|need| need.to_string()).next()
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.name(), self.backing)
+    }
+}
+
+/// What is wrong with what was asked for.
+#[derive(Debug, Error)]
+pub enum PlanError {
+    /// No such operation.
+    #[error("unknown operation '{name}'{}; known: {}", near(name, ops::ALL.iter().map(|operation| operation.name)), names())]
+    Operation {
+        /// As given.
+        name: String,
+    },
+    /// No such backing.
+    #[error("{unknown}{}; known: {}", near(&unknown.0, Backing::ALL.iter().map(|backing| backing.name())), backings())]
+    Backing {
+        /// As given.
+        unknown: UnknownBacking,
+    },
+    /// The same operation twice in one scenario.
+    #[error("operation '{0}' twice in one scenario")]
+    Twice(String),
+    /// Nothing was asked for.
+    #[error("an empty list of {0}")]
+    Empty(&'static str),
+}
+
+fn names() -> String {
+    ops::ALL.map(|operation| operation.name).join(", ")
+}
+
+fn backings() -> String {
+    Backing::ALL.map(Backing::name).join(", ")
+}
+
+/// `; did you mean 'x'?` for the nearest of `known`, if it is near at all.
+#[must_use]
+pub fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    known
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|&(distance, known)| distance <= known.len().div_ceil(3))
+        .min()
+        .map_or(String::new(), |(_, known)| format!(" (did you mean '{known}'?)"))
+}
+
+/// What a run without options does: the founding scenarios, then each operation on the backings where it takes different paths
+/// through the kernel.
+const DEFAULT: &[(&str, &[Backing])] = &[
+    // S0: mremap against migration on the same pages, with destinations that merge into an earlier VMA.
+    ("mremap-merge+migrate", &[Backing::ANON]),
+    // S2: the flood, with third threads.
+    ("remap-file-pages", &[Backing::MEMFD]),
+    // S4: migration under fork chains and VMA splits.
+    ("migrate+fork+protect", &[Backing::ANON]),
+    ("mremap", &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD, Backing::FILE_PRIVATE]),
+    ("mremap-dontunmap", &[Backing::ANON, Backing::MEMFD]),
+    ("remap", &[Backing::MEMFD, Backing::FILE_SHARED]),
+    ("migrate", &[Backing::ANON, Backing::MEMFD]),
+    ("collapse", &[Backing::ANON_THP, Backing::MEMFD_THP]),
+    ("split", &[Backing::ANON_THP]),
+    ("fork", &[Backing::ANON, Backing::ANON_THP, Backing::FILE_PRIVATE]),
+    ("protect", &[Backing::ANON, Backing::MEMFD]),
+    ("discard", &[Backing::ANON, Backing::MEMFD, Backing::FILE_PRIVATE]),
+];
+
+fn operations(text: &str) -> Result<Vec<&'static Operation>, PlanError> {
+    let mut found: Vec<&'static Operation> = Vec::new();
+    for name in text.split('+').map(str::trim) {
+        let operation = ops::find(name).ok_or_else(|| PlanError::Operation { name: name.to_owned() })?;
+        if found.iter().any(|known| known.name == operation.name) {
+            return Err(PlanError::Twice(name.to_owned()));
+        }
+        found.push(operation);
+    }
+    Ok(found)
+}
+
+/// The plan of a run without options.
+#[must_use]
+pub fn default_plan() -> Vec<Scenario> {
+    let scenarios = DEFAULT.iter().flat_map(|(text, backings)| {
+        let operations = operations(text).unwrap_or_default();
+        backings.iter().map(move |&backing| Scenario { operations: operations.clone(), backing })
+    });
+    scenarios.collect()
+}
+
+/// The plan for lists of operations (`mremap`, `mremap+migrate`, `all`) and backings (`anon`, `all`); without either, the
+/// defaults take its place.
+///
+/// A scenario that makes no sense is left out, unless both its operations and its backing were asked for by name.
+///
+/// # Errors
+/// What is unknown, with the near miss.
+pub fn plan(ops_asked: Option<&[String]>, backings_asked: Option<&[String]>) -> Result<Vec<Scenario>, PlanError> {
+    let backings: Option<Vec<Backing>> = match backings_asked {
+        None => None,
+        Some([]) => return Err(PlanError::Empty("backings")),
+        Some(names) if names.iter().any(|name| name == "all") => Some(Backing::ALL.to_vec()),
+        Some(names) => Some(
+            names.iter().map(|name| name.parse().map_err(|unknown| PlanError::Backing { unknown })).collect::<Result<_, _>>()?,
+        ),
+    };
+    let Some(asked) = ops_asked else {
+        let mut scenarios = default_plan();
+        if let Some(backings) = backings {
+            let mut texts: Vec<_> = DEFAULT.iter().map(|(text, _)| operations(text).unwrap_or_default()).collect();
+            scenarios = cross(&mut texts, &backings);
+            scenarios.retain(|scenario| scenario.inapplicable().is_none());
+        }
+        return Ok(scenarios);
+    };
+    if asked.is_empty() {
+        return Err(PlanError::Empty("operations"));
+    }
+    let all = asked.iter().any(|name| name == "all");
+    let mut lists: Vec<Vec<&'static Operation>> = if all {
+        ops::ALL.iter().map(|operation| vec![*operation]).collect()
+    } else {
+        asked.iter().map(|text| operations(text)).collect::<Result<_, _>>()?
+    };
+    let by_name = !all && backings_asked.is_some_and(|names| names.iter().all(|name| name != "all"));
+    let mut scenarios = match backings {
+        Some(backings) => cross(&mut lists, &backings),
+        None => lists.into_iter().flat_map(usual_backings).collect(),
+    };
+    if !by_name {
+        scenarios.retain(|scenario| scenario.inapplicable().is_none());
+    }
+    Ok(scenarios)
+}
+
+fn cross(lists: &mut Vec<Vec<&'static Operation>>, backings: &[Backing]) -> Vec<Scenario> {
+    let scenarios = lists
+        .drain(..)
+        .flat_map(|operations| backings.iter().map(move |&backing| Scenario { operations: operations.clone(), backing }));
+    scenarios.collect()
+}
+
+/// The backings of the default plan for these operations; for others, the first that they all apply to.
+fn usual_backings(operations: Vec<&'static Operation>) -> Vec<Scenario> {
+    let scenario = |backing| Scenario { operations: operations.clone(), backing };
+    let name = scenario(Backing::ANON).name();
+    if let Some((_, backings)) = DEFAULT.iter().find(|(text, _)| *text == name) {
+        return backings.iter().copied().map(scenario).collect();
+    }
+    let mut fitting = Backing::ALL.into_iter().map(scenario).filter(|scenario| scenario.inapplicable().is_none());
+    // Where none fits, say why for the first.
+    vec![fitting.next().unwrap_or_else(|| scenario(Backing::ANON))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn the_default_plan_has_the_founding_scenarios_and_every_operation_and_nothing_senseless() {
+        let plan = default_plan();
+        for (name, backing) in [("mremap-merge+migrate", "anon"), ("remap-file-pages", "memfd"), ("migrate+fork+protect", "anon")]
+        {
+            assert!(plan.iter().any(|scenario| scenario.name() == name && scenario.backing.name() == backing), "{name}");
+        }
+        for operation in ops::ALL {
+            assert!(plan.iter().any(|scenario| scenario.operations.iter().any(|op| op.name == operation.name)), "{operation:?}");
+        }
+        assert!(plan.iter().all(|scenario| scenario.inapplicable().is_none()));
+    }
+
+    #[test]
+    fn a_near_miss_is_suggested() {
+        let error = plan(Some(&owned(&["mremap", "migrat"])), None).expect_err("unknown").to_string();
+        assert!(error.contains("'migrat' (did you mean 'migrate'?)"), "{error}");
+        let error = plan(None, Some(&owned(&["memdf"]))).expect_err("unknown").to_string();
+        assert!(error.contains("did you mean 'memfd'?"), "{error}");
+        let error = plan(Some(&owned(&["fnord-and-more"])), None).expect_err("unknown").to_string();
+        assert!(!error.contains("did you mean"), "{error}");
+    }
+
+    #[test]
+    fn what_was_asked_for_by_name_is_kept_so_that_its_reason_is_shown() {
+        let named = plan(Some(&owned(&["remap"])), Some(&owned(&["anon"]))).expect("known");
+        assert!(named[0].inapplicable().is_some());
+        let all = plan(Some(&owned(&["all"])), Some(&owned(&["anon"]))).expect("known");
+        assert!(all.iter().all(|scenario| scenario.inapplicable().is_none() && scenario.name() != "remap"));
+        assert!(plan(Some(&owned(&["mremap+mremap"])), None).is_err());
+        assert_eq!(plan(Some(&owned(&["mremap+migrate"])), None).expect("known")[0].backing, Backing::ANON);
+    }
+}

@@ -1,0 +1,60 @@
+//! Planted faults: a deliberately wrong host, one for each oracle, to see that the oracle can fail.
+
+use std::{fmt, str::FromStr};
+use thiserror::Error;
+
+/// A wrong host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plant {
+    /// A host thread writes old counter values back behind the guest's back (conservation).
+    OldCopy,
+    /// vCPU 0 goes on using the pages that were mapped at first, through a second memslot onto the witness: what a
+    /// translation is that nobody invalidated (finality, third thread, permission, freshness). Shared backings only.
+    StaleTranslation,
+    /// Host writers publish values that they have not written (freshness).
+    UnwrittenValue,
+    /// vCPU 0's thread is held on its way back into the guest (progress).
+    HeldVcpu,
+    /// The guest runs in ring 0, which KVMs without hardware virtualisation interpret (vacuity).
+    Ring0,
+    /// A line in the kernel log that looks like a bug (kernel).
+    KernelMessage,
+}
+
+impl Plant {
+    /// Every planted fault.
+    pub const ALL: [Self; 6] =
+        [Self::OldCopy, Self::StaleTranslation, Self::UnwrittenValue, Self::HeldVcpu, Self::Ring0, Self::KernelMessage];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OldCopy => "old-copy",
+            Self::StaleTranslation => "stale-translation",
+            Self::UnwrittenValue => "unwritten-value",
+            Self::HeldVcpu => "held-vcpu",
+            Self::Ring0 => "ring0",
+            Self::KernelMessage => "kernel-message",
+        }
+    }
+}
+
+impl fmt::Display for Plant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// No planted fault has this name.
+#[derive(Debug, Error)]
+#[error("unknown fault '{0}'")]
+pub struct UnknownPlant(pub String);
+
+impl FromStr for Plant {
+    type Err = UnknownPlant;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|plant| plant.name() == name).ok_or_else(|| UnknownPlant(name.to_owned()))
+    }
+}

@@ -81,8 +81,7 @@ fn backings() -> String {
 }
 
 /// `; did you mean 'x'?` for the nearest of `known`, if it is near at all.
-#[must_use]
-pub fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     known
         .map(|known| (strsim::damerau_levenshtein(name, known), known))
         .filter(|&(distance, known)| distance <= known.len().div_ceil(3))

@@ -11,6 +11,8 @@ pub enum Plant {
     /// vCPU 0 goes on using the pages that were mapped at first, through a second memslot onto the witness: what a
     /// translation is that nobody invalidated (finality, third thread, permission, freshness). Shared backings only.
     StaleTranslation,
+    /// The same, and no operation ever says that it has returned, so that nobody but third threads can tell (third thread).
+    StillRunning,
     /// Host writers publish values that they have not written (freshness).
     UnwrittenValue,
     /// vCPU 0's thread is held on its way back into the guest (progress).
@@ -23,8 +25,21 @@ pub enum Plant {
 
 impl Plant {
     /// Every planted fault.
-    pub const ALL: [Self; 6] =
-        [Self::OldCopy, Self::StaleTranslation, Self::UnwrittenValue, Self::HeldVcpu, Self::Ring0, Self::KernelMessage];
+    pub const ALL: [Self; 7] = [
+        Self::OldCopy,
+        Self::StaleTranslation,
+        Self::StillRunning,
+        Self::UnwrittenValue,
+        Self::HeldVcpu,
+        Self::Ring0,
+        Self::KernelMessage,
+    ];
+
+    /// Whether vCPU 0 goes on using the first translation of each page.
+    #[must_use]
+    pub const fn is_stale(self) -> bool {
+        matches!(self, Self::StaleTranslation | Self::StillRunning)
+    }
 
     /// Its name on the command line.
     #[must_use]
@@ -32,6 +47,7 @@ impl Plant {
         match self {
             Self::OldCopy => "old-copy",
             Self::StaleTranslation => "stale-translation",
+            Self::StillRunning => "still-running",
             Self::UnwrittenValue => "unwritten-value",
             Self::HeldVcpu => "held-vcpu",
             Self::Ring0 => "ring0",

@@ -149,6 +149,7 @@ fn judge_log(
                 page: None,
                 range: None,
                 writer: None,
+                access: None,
                 expected: 0,
                 found: 1,
                 tsc: clock::now(),

@@ -12,7 +12,7 @@ use crate::{
     machine::{GuestFinding, Machine, MachineConfig, MachineError, Observer, Privilege, Sample, Slot},
     memory::{Arena, ArenaError, Role, System},
     ops::{Bed, Done, Effect, HostOperation, Ledger, OperationError, Rng},
-    oracle::{Oracle, Watch, freshness, progress::Progress, vacuity},
+    oracle::{Findings, Watch, freshness, progress::Progress, vacuity},
     report::{ScenarioResult, Verdict},
 };
 use nostale_guest::{
@@ -142,7 +142,7 @@ impl<'a> Session<'a> {
     fn new(scenario: &'a Scenario, config: &'a Config, facts: &Facts) -> Result<Self, SessionError> {
         let mut rng = Rng::seed_from_u64(config.seed ^ name_hash(&scenario.to_string()));
         let arena = Arc::new(Arena::new(scenario.backing, config.pages, &config.file_dir)?);
-        let stale = config.plant == Some(Plant::StaleTranslation) && arena.witness().is_some();
+        let stale = config.plant.is_some_and(Plant::is_stale) && arena.witness().is_some();
         let roles: Vec<Role> = (0..config.vcpus)
             .map(|vcpu| Role {
                 program: Program::Storm,
@@ -155,7 +155,9 @@ impl<'a> Session<'a> {
         // Actors: operations, a third thread, and the final judgement.
         let watch = Arc::new(Watch::new(scenario.operations.len() + 2));
         let ledger = Ledger::default();
-        let bed = |number, name| Bed { arena: &arena, system: &system, watch: &watch, ledger: &ledger, actor: (number, name) };
+        let silent = config.plant == Some(Plant::StillRunning);
+        let bed =
+            |number, name| Bed { arena: &arena, system: &system, watch: &watch, ledger: &ledger, actor: (number, name), silent };
         let operations = scenario.operations.iter().enumerate();
         let operations =
             operations.map(|(n, operation)| (operation.make)(&bed(n, operation.name), facts)).collect::<Result<_, _>>()?;
@@ -270,12 +272,19 @@ impl<'a> Session<'a> {
     }
 
     fn bed(&self, number: usize, name: &'static str) -> Bed<'_> {
-        Bed { arena: &self.arena, system: &self.system, watch: &self.watch, ledger: &self.ledger, actor: (number, name) }
+        Bed {
+            arena: &self.arena,
+            system: &self.system,
+            watch: &self.watch,
+            ledger: &self.ledger,
+            actor: (number, name),
+            silent: self.config.plant == Some(Plant::StillRunning),
+        }
     }
 
     fn machine(&self) -> Result<Machine, MachineError> {
         let mut slots = vec![Slot { gpa: Gpa::new(layout::ARENA), hva: self.arena.home() }];
-        if let (Some(Plant::StaleTranslation), Some(witness)) = (self.config.plant, self.arena.witness()) {
+        if let (true, Some(witness)) = (self.config.plant.is_some_and(Plant::is_stale), self.arena.witness()) {
             slots.push(Slot { gpa: Gpa::new(alias_gpa(self.config.pages)), hva: witness });
         }
         let privilege = if self.config.plant == Some(Plant::Ring0) { Privilege::Supervisor } else { Privilege::User };
@@ -312,26 +321,26 @@ impl<'a> Session<'a> {
         let (visits, write_visits) = judge::visits(&self.system);
         let host_visits: u64 = self.writers.iter().map(|writer| writer.visits.load(Relaxed)).sum();
         let operations = tally.operations.load(Relaxed);
-        let (violations, counts) = self.watch.take();
-        let count = |oracle| counts.get(&oracle).copied().unwrap_or(0);
-        let findings: u64 = self.system.all_vcpus().map(|vcpu| vcpu.counts.findings.load(Relaxed)).sum();
-        let reported =
-            violations.iter().filter(|violation| violation.writer.as_deref().is_some_and(|w| w.ends_with("(reading)")));
-        let stale_reads = findings.max(reported.count() as u64);
-        let caught: u64 =
-            [Oracle::Finality, Oracle::ThirdThread, Oracle::Freshness, Oracle::Permission].into_iter().map(count).sum();
+        let Findings { violations, counts, stale_writes } = self.watch.take();
+        let stale_reads: u64 = self.system.all_vcpus().map(|vcpu| vcpu.counts.findings.load(Relaxed)).sum();
         let Watching { stuck, failure, huge_bytes, efaults, .. } = watching;
 
+        let vacuous = vacuity::judge(&kvm, visits, operations);
         let (verdict, reason) = if !counts.is_empty() {
             let oracles: Vec<_> = counts.iter().map(|(oracle, n)| format!("{oracle} ({n})")).collect();
             (Verdict::Violation, Some(oracles.join(", ")))
         } else if let Some(failure) = failure {
-            (Verdict::Violation, Some(failure))
+            // A vCPU that failed before it had a single translation says nothing about coherency.
+            if kvm.installs() == 0 {
+                (Verdict::Vacuous, Some(format!("no translation was installed, and then {failure}")))
+            } else {
+                (Verdict::Violation, Some(failure))
+            }
         } else if let Some(stuck) = stuck {
             (Verdict::Stuck, Some(format!("no progress: {stuck}")))
         } else if let Some(error) = failed.first() {
             (Verdict::Vacuous, Some(format!("an operation failed: {error}")))
-        } else if let Some(reason) = vacuity::judge(&kvm, visits, operations) {
+        } else if let Some(reason) = vacuous {
             (Verdict::Vacuous, Some(reason))
         } else {
             (Verdict::Coherent, None)
@@ -352,7 +361,7 @@ impl<'a> Session<'a> {
             host_writes: host_visits * lines,
             writes_per_second: ((write_visits + host_visits) * lines) as f64 / seconds,
             lost_writes: lost,
-            stale_writes: caught.saturating_sub(stale_reads.min(caught)),
+            stale_writes,
             stale_reads,
             longest_stall_us: clock::microseconds(longest),
             invalidations: kvm.invalidations(),

@@ -20,8 +20,8 @@ pub struct Retired {
     pub page: u64,
     /// Generation of the operation that took it out.
     pub generation: u64,
-    /// What it held when that operation had returned.
-    pub snapshot: Snapshot,
+    /// What it held when that operation had returned, if anybody looked.
+    pub snapshot: Option<Snapshot>,
 }
 
 impl FramePool {

@@ -5,7 +5,7 @@ use crate::{
     host::clock,
     memory::{Arena, Claim, Retired, Snapshot, Span, System},
     oracle::{
-        Oracle, PageDump, Violation, Watch,
+        Access, Oracle, PageDump, Violation, Watch,
         finality::{self, Breach},
     },
 };
@@ -66,6 +66,8 @@ pub struct Bed<'a> {
     pub ledger: &'a Ledger,
     /// Number of this thread, and name of its operation.
     pub actor: (usize, &'static str),
+    /// Never says that an operation has returned, as if all of them were still running: then only third threads can tell.
+    pub silent: bool,
 }
 
 impl<'a> Bed<'a> {
@@ -109,6 +111,9 @@ impl<'a> Bed<'a> {
 
     /// Publishes that the operation which gives these pages `generation` has returned.
     pub fn publish(&self, claim: &Span, generation: u64) {
+        if self.silent {
+            return;
+        }
         self.boards(claim).iter().for_each(|board| board.returned.store(generation, Release));
         self.note(Stage::Published, claim.range(), generation);
     }
@@ -123,14 +128,14 @@ impl<'a> Bed<'a> {
         range.iter().all(|at| self.arena.store_word(at, GENERATION, generation).is_ok())
     }
 
-    /// Looks at the pages at `range`, which `generation` has just taken out of the claim's place. Pages that cannot be read (a
-    /// file's hole, say) are left out.
+    /// Looks at the pages at `range`, which `generation` has just taken out of the claim's place. Of pages that cannot be
+    /// read (a file's hole, say) only the stamps will be judged.
     #[must_use]
     pub fn retire(&self, claim: &Span, range: HvaRange, generation: u64) -> Vec<(Hva, Retired)> {
         claim
             .pages()
             .zip(range.iter())
-            .filter_map(|(page, at)| Some((at, Retired { page, generation, snapshot: self.arena.snapshot(at).ok()? })))
+            .map(|(page, at)| (at, Retired { page, generation, snapshot: self.arena.snapshot(at).ok() }))
             .collect()
     }
 
@@ -145,13 +150,12 @@ impl<'a> Bed<'a> {
 
     /// Judges what a retired page holds now.
     pub fn judge(&self, retired: &Retired, now: Snapshot, what: &str) {
-        if let Some(breach) = finality::inspect(retired, &now) {
-            self.report(retired, now, what, breach);
+        for breach in finality::inspect(retired, &now) {
+            self.report(retired, &now, what, breach);
         }
     }
 
-    /// Reports a breach of finality or third thread.
-    pub fn report(&self, retired: &Retired, now: Snapshot, what: &str, breach: Breach) {
+    fn report(&self, retired: &Retired, now: &Snapshot, what: &str, breach: Breach) {
         let page = retired.page;
         let (writer, expected, found, detail) = match breach {
             Breach::Stamped { oracle, vcpu, promise } => {
@@ -170,10 +174,10 @@ impl<'a> Bed<'a> {
                 (None, before, after, detail)
             }
         };
-        let mut pages = vec![
-            PageDump { what: "the old page when the operation had returned".to_owned(), snapshot: retired.snapshot.clone() },
-            PageDump { what: format!("{what}, when the breach was seen"), snapshot: now },
-        ];
+        let mut pages = vec![PageDump { what: format!("{what}, when the breach was seen"), snapshot: now.clone() }];
+        if let Some(snapshot) = retired.snapshot.clone() {
+            pages.push(PageDump { what: "the old page when the operation had returned".to_owned(), snapshot });
+        }
         if let Ok(snapshot) = self.arena.snapshot(self.arena.hva(page)) {
             pages.push(PageDump { what: format!("arena page {page} through the primary MMU"), snapshot });
         }
@@ -183,6 +187,7 @@ impl<'a> Bed<'a> {
             page: Some(page),
             range: self.arena.home().part(page, 1),
             writer,
+            access: Some(Access::Write),
             expected,
             found,
             tsc: clock::now(),

@@ -5,7 +5,6 @@
 
 use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, needs_nothing, syscall};
 use crate::memory::{Retired, Snapshot, Span};
-use crate::oracle::finality;
 use nix::unistd::pipe2;
 use nostale_notifier::{Hva, HvaRange, addr::PAGE_SIZE, event::Stage};
 use rand::RngExt;
@@ -82,10 +81,7 @@ impl Discard {
         let Some(pipe) = &mut self.pipe else { return Ok(()) };
         for page in claim.pages() {
             let old = pipe.release(&mut self.buffer)?;
-            if let Some(breach) = finality::stamped(generation, &old) {
-                let retired = Retired { page, generation, snapshot: old.clone() };
-                bed.report(&retired, old, "the discarded page, held by a pipe,", breach);
-            }
+            bed.judge(&Retired { page, generation, snapshot: None }, old, "the discarded page, held by a pipe,");
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, ne
 use crate::{
     host::clock,
     memory::{Arena, Primary, Snapshot},
-    oracle::{Oracle, Violation},
+    oracle::{Access, Oracle, Violation},
 };
 use nix::{
     errno::Errno,
@@ -95,6 +95,7 @@ impl HostOperation for Fork {
                 page: Some(page),
                 range: bed.arena.home().part(page, 1),
                 writer: None,
+                access: Some(Access::Write),
                 expected: before,
                 found: after,
                 tsc: clock::now(),

@@ -82,7 +82,9 @@ fn private(bed: &Bed<'_>, claim: &Span, away: nostale_notifier::HvaRange, rng: &
     bed.dwell(rng);
     bed.inspect(&fresh);
     for (_, page) in &fresh {
-        bed.ledger.add(page.page, page.snapshot.counters());
+        if let Some(snapshot) = &page.snapshot {
+            bed.ledger.add(page.page, snapshot.counters());
+        }
     }
     bed.note(Stage::Restored, claim.range(), back);
     syscall::unmap(aside)

@@ -31,11 +31,11 @@ pub(super) fn perform(
         return Err(error);
     }
     // First of all the look at the old page: whatever is written from here on is too late.
-    let snapshot = bed.arena.snapshot_frame(old);
+    let snapshot = bed.arena.snapshot_frame(old).filter(|_| !bed.silent);
     bed.note(Stage::Returned, claim.range(), generation);
     bed.arena.set_frame(page, new);
     bed.publish(&claim, generation);
-    bed.arena.pool().park(old, snapshot.map(|snapshot| Retired { page, generation, snapshot }));
+    bed.arena.pool().park(old, Some(Retired { page, generation, snapshot }));
     Ok(Done::Pages(1))
 }
 

@@ -33,22 +33,19 @@ pub enum Breach {
     },
 }
 
-/// Judges what a retired page holds now.
-#[must_use]
-pub fn inspect(retired: &Retired, now: &Snapshot) -> Option<Breach> {
-    stamped(retired.generation, now).or_else(|| {
-        let (line, word, before, after) = retired.snapshot.difference(now)?;
-        Some(Breach::Moved { line, word, before, after })
-    })
-}
-
-/// Judges a page that was retired by the operation with `generation` by its stamps alone.
-#[must_use]
-pub fn stamped(generation: u64, now: &Snapshot) -> Option<Breach> {
-    let oracles = [Oracle::Finality, Oracle::ThirdThread];
-    now.newest_stamps().into_iter().zip(oracles).find_map(|((vcpu, promise), oracle)| {
-        (generation != 0 && promise >= generation).then_some(Breach::Stamped { oracle, vcpu, promise })
-    })
+/// Judges what a retired page holds now: every breach, since the two rules fail for different reasons.
+pub fn inspect(retired: &Retired, now: &Snapshot) -> impl Iterator<Item = Breach> {
+    let [returned, seen] = now.newest_stamps();
+    let stamped =
+        [(Oracle::Finality, returned), (Oracle::ThirdThread, seen)].into_iter().filter_map(|(oracle, (vcpu, promise))| {
+            (retired.generation != 0 && promise >= retired.generation).then_some(Breach::Stamped { oracle, vcpu, promise })
+        });
+    let moved = retired.snapshot.as_ref().and_then(|before| before.difference(now));
+    let moved = moved.map(|(line, word, before, after)| Breach::Moved { line, word, before, after });
+    // A stamp says more than a movement, and always is one.
+    let stamped: Vec<_> = stamped.collect();
+    let moved = moved.filter(|_| stamped.is_empty());
+    stamped.into_iter().chain(moved)
 }
 
 impl Breach {
@@ -78,26 +75,29 @@ mod tests {
         page
     }
 
+    fn breaches(generation: u64, before: Option<&Snapshot>, now: &Snapshot) -> Vec<Breach> {
+        inspect(&Retired { page: 0, generation, snapshot: before.cloned() }, now).collect()
+    }
+
     #[test]
     fn a_stamp_of_the_operation_or_later_is_a_breach_and_an_earlier_one_is_not() {
-        let retired = |snapshot: &Snapshot| Retired { page: 0, generation: 10, snapshot: snapshot.clone() };
         for vcpu in [0, 7, 8, 23] {
             let old = with_stamp(vcpu, 0, 9);
-            assert_eq!(inspect(&retired(&old), &old), None);
+            assert_eq!(breaches(10, Some(&old), &old), []);
             for (which, oracle) in [(0, Oracle::Finality), (1, Oracle::ThirdThread)] {
                 let new = with_stamp(vcpu, which, 10);
-                assert_eq!(inspect(&retired(&new), &new), Some(Breach::Stamped { oracle, vcpu, promise: 10 }));
+                assert_eq!(breaches(10, None, &new), [Breach::Stamped { oracle, vcpu, promise: 10 }]);
             }
         }
     }
 
     #[test]
     fn a_write_without_any_stamp_is_seen_as_movement_but_the_hosts_own_word_may_change() {
-        let retired = Retired { page: 0, generation: 10, snapshot: page() };
+        let before = page();
         let mut now = page();
         now.lines[3][1] = 99;
-        assert_eq!(inspect(&retired, &now), None);
+        assert_eq!(breaches(10, Some(&before), &now), []);
         now.lines[3][0] = 1;
-        assert_eq!(inspect(&retired, &now), Some(Breach::Moved { line: 3, word: 0, before: 0, after: 1 }));
+        assert_eq!(breaches(10, Some(&before), &now), [Breach::Moved { line: 3, word: 0, before: 0, after: 1 }]);
     }
 }

@@ -1,7 +1,7 @@
 //! *Freshness* (and the reading half of *third thread*): a guest read that follows a publication finds what was published, or
 //! something newer. The guest checks this itself, on every visit (`nostale_guest::visit`); here its findings get their names.
 
-use super::{Oracle, PageDump, Violation};
+use super::{Access, Oracle, PageDump, Violation};
 use crate::{machine::GuestFinding, memory::Arena};
 use nostale_guest::abi::Check;
 
@@ -25,7 +25,8 @@ pub fn violation(finding: GuestFinding, operation: &str, arena: &Arena) -> Viola
         operation: operation.to_owned(),
         page: Some(page),
         range: arena.home().part(page, 1),
-        writer: Some(format!("vcpu {vcpu} (reading)")),
+        writer: Some(format!("vcpu {vcpu}")),
+        access: Some(Access::Read),
         expected: published,
         found,
         tsc,

@@ -64,6 +64,16 @@ impl fmt::Display for Oracle {
     }
 }
 
+/// How somebody reached a page that was no longer theirs to reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// By reading it.
+    Read,
+    /// By writing to it.
+    Write,
+}
+
 /// Contents of a page, for whoever looks into a violation.
 #[derive(Clone, Debug)]
 pub struct PageDump {
@@ -96,6 +106,8 @@ pub struct Violation {
     pub range: Option<HvaRange>,
     /// Who wrote or read.
     pub writer: Option<String>,
+    /// Whether it is about a stale write or a stale read; neither for what was lost.
+    pub access: Option<Access>,
     /// What had been promised (an epoch, a value, a count).
     pub expected: u64,
     /// What was found.
@@ -121,6 +133,18 @@ const SHOWN: usize = 24;
 struct Found {
     kept: Vec<Violation>,
     counts: BTreeMap<Oracle, u64>,
+    stale_writes: u64,
+}
+
+/// What all oracles found together.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// The first violations, with their details.
+    pub violations: Vec<Violation>,
+    /// How often each rule was broken.
+    pub counts: BTreeMap<Oracle, u64>,
+    /// Breaches that were stale writes.
+    pub stale_writes: u64,
 }
 
 /// What the oracles found so far, and the history to read it against.
@@ -156,31 +180,24 @@ impl Watch {
 
     /// Takes a violation down, completing it with the events around its page.
     pub fn report(&self, mut violation: Violation) {
-        self.count(violation.oracle, 0);
-        if lock(&self.found).kept.len() < KEPT {
+        let keep = {
+            let mut found = lock(&self.found);
+            *found.counts.entry(violation.oracle).or_default() += 1;
+            found.stale_writes += u64::from(violation.access == Some(Access::Write));
+            found.kept.len() < KEPT
+        };
+        if keep {
             if let Some(range) = violation.range {
                 violation.events = self.events(range);
             }
-            lock(&self.found).kept.push(violation.clone());
+            lock(&self.found).kept.push(violation);
         }
-        self.count(violation.oracle, 1);
     }
 
-    /// Adds `n` breaches of `oracle` that are not worth a record each.
-    pub fn count(&self, oracle: Oracle, n: u64) {
-        *lock(&self.found).counts.entry(oracle).or_default() += n;
-    }
-
-    /// Whether any rule was broken.
+    /// Everything found so far; the watch starts afresh.
     #[must_use]
-    pub fn is_clean(&self) -> bool {
-        lock(&self.found).counts.values().all(|&n| n == 0)
-    }
-
-    /// How often each rule was broken, and the first violations.
-    #[must_use]
-    pub fn take(&self) -> (Vec<Violation>, BTreeMap<Oracle, u64>) {
-        let mut found = lock(&self.found);
-        (std::mem::take(&mut found.kept), std::mem::take(&mut found.counts))
+    pub fn take(&self) -> Findings {
+        let Found { kept, counts, stale_writes } = std::mem::take(&mut *lock(&self.found));
+        Findings { violations: kept, counts, stale_writes }
     }
 }

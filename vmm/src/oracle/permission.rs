@@ -1,7 +1,7 @@
 //! *Permission*: once write access was taken away and the call has returned, the page does not change, whoever still has a
 //! writable translation of it.
 
-use super::{Oracle, PageDump, Violation};
+use super::{Access, Oracle, PageDump, Violation};
 use crate::memory::Snapshot;
 use nostale_notifier::{HvaRange, event::Tsc};
 
@@ -15,6 +15,7 @@ pub fn inspect(operation: &str, page: u64, range: HvaRange, before: &Snapshot, a
         page: Some(page),
         range: Some(range),
         writer: None,
+        access: Some(Access::Write),
         expected: was,
         found: is,
         tsc: Tsc::default(),

@@ -1,6 +1,7 @@
 //! `collapse`: base pages are copied into one huge page (`MADV_COLLAPSE`), new pfns with the same contents.
 
 use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, split, syscall};
+use crate::memory::{Backing, BackingKind};
 use nix::errno::Errno;
 use nostale_notifier::{HvaRange, event::Stage};
 
@@ -14,8 +15,15 @@ pub(super) static OPERATION: Operation = Operation {
 };
 
 /// Only memory that may have huge pages.
-pub(super) fn huge_only(backing: crate::memory::Backing) -> Effect {
-    if backing.huge { Effect::Preserves } else { Effect::Inapplicable("advised against huge pages; the -thp backings have them") }
+pub(super) fn huge_only(backing: Backing) -> Effect {
+    match (backing.kind, backing.huge) {
+        (_, false) => Effect::Inapplicable("advised against huge pages; the -thp backings have them"),
+        (BackingKind::Anon | BackingKind::Memfd, true) => Effect::Preserves,
+        // include/linux/huge_mm.h and mm/huge_memory.c, file_thp_enabled: read-only files alone, where the kernel has it at all.
+        (BackingKind::FileShared | BackingKind::FilePrivate, true) => {
+            Effect::Inapplicable("the kernel collapses no file that is open for writing")
+        }
+    }
 }
 
 struct Collapse;

@@ -14,12 +14,6 @@ pub fn violation(finding: GuestFinding, operation: &str, arena: &Arena) -> Viola
         Check::Seen => (Oracle::ThirdThread, "a host thread had already seen generation"),
         Check::Value => (Oracle::Freshness, "the host had published value"),
     };
-    let mut pages = Vec::new();
-    if page < arena.pages() {
-        if let Ok(snapshot) = arena.snapshot(arena.hva(page)) {
-            pages.push(PageDump { what: format!("page {page} through the primary MMU, when the finding arrived"), snapshot });
-        }
-    }
     Violation {
         oracle,
         operation: operation.to_owned(),
@@ -32,6 +26,23 @@ pub fn violation(finding: GuestFinding, operation: &str, arena: &Arena) -> Viola
         tsc,
         detail: format!("vcpu {vcpu} read page {page}: {promise} {published}, but it found {found}"),
         events: Vec::new(),
-        pages,
+        pages: dumps(arena, page),
     }
+}
+
+/// The page as it can be seen now: at home, where an operation has put it, and through the witness.
+fn dumps(arena: &Arena, page: u64) -> Vec<PageDump> {
+    if page >= arena.pages() {
+        return Vec::new();
+    }
+    let places = [
+        (Some(arena.hva(page)), "through the primary MMU"),
+        (arena.away(page, 1).map(|away| away.start()), "where an operation has put it"),
+        (arena.aside(page, 1).map(|aside| aside.start()), "as it was for a while"),
+    ];
+    let seen = places.into_iter().filter_map(|(at, how)| Some((arena.snapshot(at?).ok()?, how)));
+    let frame =
+        arena.frame_of(page).and_then(|frame| arena.snapshot_frame(frame)).map(|snapshot| (snapshot, "through the witness"));
+    let dump = |(snapshot, how)| PageDump { what: format!("page {page} {how}, when the finding arrived"), snapshot };
+    seen.chain(frame).map(dump).collect()
 }

@@ -1,0 +1,60 @@
+//! Live tests on real KVM. Where one cannot run it is listed as ignored, with the reason, and counted.
+
+mod machine;
+mod operations;
+mod oracles;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use nostale_vmm::{
+    host::facts::Facts,
+    live::{Config, Plant},
+};
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+/// What a live test gets.
+pub(crate) struct Bench {
+    pub(crate) facts: Facts,
+}
+
+/// Pages of guest memory in these tests: enough for two PMDs, few enough to be quick.
+pub(crate) const PAGES: u64 = 1024;
+
+impl Bench {
+    pub(crate) fn config(&self, plant: Option<Plant>) -> Config {
+        Config {
+            vcpus: 2,
+            host_writers: 1,
+            pages: PAGES,
+            seed: 7,
+            file_dir: std::env::temp_dir(),
+            // Never reached by a healthy vCPU, however slow the machine; tests of progress choose their own.
+            stall_bound: Duration::from_secs(30),
+            plant,
+        }
+    }
+}
+
+/// One live test: skipped, with the reason, where `missing` gives one.
+pub(crate) fn trial(
+    bench: &Arc<Bench>,
+    name: impl Into<String>,
+    missing: Option<String>,
+    body: impl FnOnce(&Bench) -> Result<(), Failed> + Send + 'static,
+) -> Trial {
+    let missing = missing.or_else(|| bench.facts.need_kvm().err().map(|need| need.to_string()));
+    let bench = Arc::clone(bench);
+    let trial = Trial::test(name, move || body(&bench));
+    match missing {
+        Some(reason) => trial.with_kind(format!("skipped: {reason}")).with_ignored_flag(true),
+        None => trial,
+    }
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Each test loads all CPUs by itself.
+    arguments.test_threads.get_or_insert(1);
+    let bench = Arc::new(Bench { facts: Facts::gather() });
+    let trials = [machine::trials(&bench), oracles::trials(&bench), operations::trials(&bench)].into_iter().flatten().collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

@@ -1,0 +1,43 @@
+//! Every operation on every backing that it applies to, and the founding scenarios: coherent here, and not vacuous.
+
+use crate::{Bench, trial};
+use libtest_mimic::{Failed, Trial};
+use nostale_vmm::{
+    live::{self, NoHooks, Scenario},
+    report::Verdict,
+};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+pub(crate) fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+    let all = live::plan(Some(&["all".to_owned()]), Some(&["all".to_owned()])).unwrap_or_default();
+    let founding = live::default_plan().into_iter().filter(|scenario| scenario.operations.len() > 1);
+    let scenarios = all.into_iter().chain(founding).map(|scenario| {
+        let name = format!("coherent::{}::{}", scenario.name(), scenario.backing);
+        trial(bench, name, scenario.missing(&bench.facts), move |bench| coherent(bench, &scenario))
+    });
+    scenarios.collect()
+}
+
+fn coherent(bench: &Bench, scenario: &Scenario) -> Result<(), Failed> {
+    // Some operations need the kernel's cooperation for an effect (compaction, above all): a second, longer try is fair, a
+    // violation at the first is not forgiven.
+    let mut last = String::new();
+    for time in [400, 3000] {
+        let (config, plan) = (bench.config(None), std::slice::from_ref(scenario));
+        let report = live::run(plan, &config, &bench.facts, Duration::from_millis(time), &AtomicBool::new(false), &mut NoHooks)?;
+        let Some(result) = report.scenarios.into_iter().next() else { return Err("no scenario ran".into()) };
+        match result.verdict {
+            Verdict::Coherent => {
+                assert!(result.invalidations > 0 && result.installs > 0 && result.operations > 0, "{result:?}");
+                assert_eq!((result.lost_writes, result.stale_writes, result.stale_reads), (0, 0, 0));
+                return Ok(());
+            }
+            Verdict::Vacuous => last = result.reason.unwrap_or_default(),
+            verdict => return Err(format!("{verdict}: {:?}\n{:#?}", result.reason, result.violations.first()).into()),
+        }
+    }
+    Err(format!("vacuous twice: {last}").into())
+}

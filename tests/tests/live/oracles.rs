@@ -1,0 +1,185 @@
+//! Every oracle can fail: a deliberately wrong host trips it, and the same scenario without the fault is coherent.
+
+use crate::{Bench, trial};
+use libtest_mimic::Trial;
+use nostale_vmm::{
+    live::{self, NoHooks, Plant},
+    oracle::Oracle,
+    report::{ScenarioResult, Verdict},
+};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+struct Case {
+    name: &'static str,
+    operation: &'static str,
+    backing: &'static str,
+    plant: Plant,
+    verdict: Verdict,
+    /// The oracle that must be named; `None` where the verdict itself says it.
+    oracle: Option<Oracle>,
+    /// What the reason must mention.
+    reason: &'static str,
+}
+
+const CASES: &[Case] = &[
+    Case {
+        name: "conservation",
+        operation: "mremap",
+        backing: "anon",
+        plant: Plant::OldCopy,
+        verdict: Verdict::Violation,
+        oracle: Some(Oracle::Conservation),
+        reason: "conservation",
+    },
+    Case {
+        name: "conservation_over_a_whole_file",
+        operation: "remap",
+        backing: "memfd",
+        plant: Plant::OldCopy,
+        verdict: Verdict::Violation,
+        oracle: Some(Oracle::Conservation),
+        reason: "conservation",
+    },
+    Case {
+        name: "finality",
+        operation: "remap",
+        backing: "memfd",
+        plant: Plant::StaleTranslation,
+        verdict: Verdict::Violation,
+        oracle: Some(Oracle::Finality),
+        reason: "finality",
+    },
+    Case {
+        name: "finality_of_pages_moved_away",
+        operation: "mremap",
+        backing: "memfd",
+        plant: Plant::StaleTranslation,
+        verdict: Verdict::Violation,
+        oracle: Some(Oracle::Finality),
+        reason: "finality",
+    },
+    Case {
+        name: "third_thread",
+        operation: "remap-file-pages",
+        backing: "memfd",
+        plant: Plant::StillRunning,
+        verdict: Verdict::Violation,
+        oracle: Some(Oracle::ThirdThread),
+        reason: "third-thread",
+    },
+    Case {
+        name: "freshness_of_host_values",
+        operation: "mremap",
+        backing: "anon",
+        plant: Plant::UnwrittenValue,
+        verdict: Verdict::Violation,
+        oracle: Some(Oracle::Freshness),
+        reason: "freshness",
+    },
+    Case {
+        name: "freshness_of_generations",
+        operation: "remap",
+        backing: "memfd",
+        plant: Plant::StaleTranslation,
+        verdict: Verdict::Violation,
+        oracle: Some(Oracle::Freshness),
+        reason: "freshness",
+    },
+    Case {
+        name: "permission",
+        operation: "protect",
+        backing: "memfd",
+        plant: Plant::StaleTranslation,
+        verdict: Verdict::Violation,
+        oracle: Some(Oracle::Permission),
+        reason: "permission",
+    },
+    Case {
+        name: "progress",
+        operation: "protect",
+        backing: "anon",
+        plant: Plant::HeldVcpu,
+        verdict: Verdict::Stuck,
+        oracle: None,
+        reason: "vCPU 0",
+    },
+    Case {
+        name: "kernel",
+        operation: "protect",
+        backing: "anon",
+        plant: Plant::KernelMessage,
+        verdict: Verdict::Violation,
+        oracle: Some(Oracle::Kernel),
+        reason: "BUG: nostale planted",
+    },
+    Case {
+        name: "vacuity",
+        operation: "collapse",
+        backing: "anon-thp",
+        plant: Plant::Ring0,
+        verdict: Verdict::Vacuous,
+        oracle: None,
+        reason: "",
+    },
+];
+
+pub(crate) fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
+    let trials = CASES.iter().map(|case| {
+        trial(bench, format!("oracle::{}", case.name), missing(bench, case), move |bench| {
+            run(bench, case, None).and_then(|control| match control.verdict {
+                Verdict::Coherent => Ok(()),
+                verdict => Err(format!("without the fault: {verdict}: {:?}", control.reason)),
+            })?;
+            Ok(judge(case, run(bench, case, Some(case.plant))?)?)
+        })
+    });
+    trials.collect()
+}
+
+/// What this host lacks for a case.
+fn missing(bench: &Bench, case: &Case) -> Option<String> {
+    let scenario = live::plan(Some(&[case.operation.to_owned()]), Some(&[case.backing.to_owned()])).ok()?.pop()?;
+    let need = match case.plant {
+        Plant::KernelMessage => bench.facts.need_kernel_log().err().map(|need| need.to_string()),
+        Plant::Ring0 if bench.facts.kvm.mmu.known().is_none_or(|mmu| mmu.name() != "shadow") => {
+            Some("only a KVM that interprets ring 0 can be vacuous in this way".to_owned())
+        }
+        _ => None,
+    };
+    need.or_else(|| scenario.missing(&bench.facts))
+}
+
+fn run(bench: &Bench, case: &Case, plant: Option<Plant>) -> Result<ScenarioResult, String> {
+    let plan = live::plan(Some(&[case.operation.to_owned()]), Some(&[case.backing.to_owned()])).map_err(|e| e.to_string())?;
+    let mut config = bench.config(plant);
+    let mut time = Duration::from_millis(600);
+    if plant == Some(Plant::HeldVcpu) {
+        config.stall_bound = Duration::from_secs(2);
+        time = Duration::from_secs(20);
+    }
+    let report =
+        live::run(&plan, &config, &bench.facts, time, &AtomicBool::new(false), &mut NoHooks).map_err(|e| e.to_string())?;
+    report.scenarios.into_iter().next().ok_or_else(|| "no scenario ran".to_owned())
+}
+
+fn judge(case: &Case, result: ScenarioResult) -> Result<(), String> {
+    let reason = result.reason.clone().unwrap_or_default();
+    if result.verdict != case.verdict || !reason.contains(case.reason) {
+        return Err(format!("{} was planted, but: {}: {reason}", case.plant, result.verdict));
+    }
+    let Some(oracle) = case.oracle else { return Ok(()) };
+    // The first records may all be of a rule that fails more often; the reason names every rule that failed.
+    let named = oracle == Oracle::Kernel || reason.contains(oracle.name());
+    let complete =
+        result.violations.iter().filter(|violation| violation.page.is_some()).all(|violation| !violation.pages.is_empty());
+    if !named || result.violations.is_empty() || !complete {
+        return Err(format!("incomplete: {reason}; {} records", result.violations.len()));
+    }
+    if !result.replay.contains(&format!("--plant {}", case.plant)) {
+        return Err(format!("the replay line forgets the fault: {}", result.replay));
+    }
+    Ok(())
+}

@@ -1,6 +1,7 @@
 //! The machine: a small KVM virtual machine whose memory is host VMAs, the operations a host performs on them, the oracles that
 //! watch, and the command line `nostale`.
 
+pub mod cli;
 pub mod host;
 pub mod live;
 pub mod machine;

@@ -1,6 +1,7 @@
 //! Live runs: scenarios on real KVM, their threads, and the judgement on what they did.
 
 mod judge;
+mod knobs;
 mod plan;
 mod plant;
 mod run;
@@ -9,6 +10,7 @@ mod third;
 mod watching;
 mod writer;
 
+pub use knobs::{Held, prepare as prepare_knobs};
 pub use plan::{PlanError, Scenario, default_plan, plan};
 pub use plant::{Plant, UnknownPlant};
 pub use run::{Hooks, NoHooks, run};

@@ -17,9 +17,9 @@ use std::{
 
 /// Is told how a run goes.
 pub trait Hooks {
-    /// A scenario is about to start.
-    fn starts(&mut self, scenario: &Scenario, number: usize, of: usize) {
-        let _ = (scenario, number, of);
+    /// A scenario is about to start, and should take `planned`.
+    fn starts(&mut self, scenario: &Scenario, planned: Duration) {
+        let _ = (scenario, planned);
     }
 
     /// A scenario has ended.
@@ -63,12 +63,13 @@ pub fn run(
     let runnable = plan.iter().filter(|scenario| reason(scenario).is_none()).count();
     let each = time.checked_div(runnable.max(1) as u32).unwrap_or(time);
     let mut scenarios = Vec::new();
-    for (number, scenario) in plan.iter().enumerate() {
+    for scenario in plan {
         if interrupted.load(Relaxed) {
             break;
         }
-        hooks.starts(scenario, number, plan.len());
-        let mut result = match reason(scenario) {
+        let reason = reason(scenario);
+        hooks.starts(scenario, if reason.is_some() { Duration::ZERO } else { each });
+        let mut result = match reason {
             Some(reason) => skipped(scenario, config, reason, each),
             None => {
                 if config.plant == Some(Plant::KernelMessage) {

@@ -1,0 +1,40 @@
+//! The command line. Exit status: 0 held, 1 violation or stuck, 2 usage or environment, 3 vacuous or inconclusive, 4 skipped.
+
+mod args;
+mod doctor;
+mod interrupt;
+mod output;
+mod run;
+mod size;
+
+use args::{Cli, Command};
+use clap::Parser;
+use std::{fmt::Display, process::ExitCode};
+
+/// Usage or environment: the run could not be made.
+const CANNOT: u8 = 2;
+
+/// What ends a command early: one line for people, and an exit status of 2.
+struct Refused(String);
+
+impl<E: Display> From<E> for Refused {
+    fn from(error: E) -> Self {
+        // One line, whatever an error deep down has to say.
+        Self(error.to_string().replace('\n', " "))
+    }
+}
+
+/// Runs the command line that this process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    // A closed pipe (`nostale … | head`) comes back as an error, which `output::print` takes for what it is.
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Command::Doctor => doctor::doctor(&cli.common),
+        Command::Run(options) => run::run(options, &cli.common),
+    };
+    result.unwrap_or_else(|Refused(reason)| {
+        eprintln!("nostale: {reason}");
+        ExitCode::from(CANNOT)
+    })
+}

@@ -1,0 +1,178 @@
+//! `nostale run`: the main job.
+
+use super::{
+    Refused,
+    args::{Common, RunOptions},
+    interrupt, output,
+    size::Size,
+};
+use crate::{
+    host::{
+        clock,
+        facts::Facts,
+        knobs::{Knobs, Restored},
+    },
+    live::{self, Config, Hooks, Scenario},
+    report::{
+        HumanOptions, RunReport, ScenarioResult, Verdict,
+        format::{Format, render},
+        outdir::OutDir,
+        progress::Progress,
+    },
+};
+use nostale_guest::abi::MAX_VCPUS;
+use nostale_notifier::addr::PAGE_SIZE;
+use std::{
+    process::ExitCode,
+    sync::mpsc,
+    time::Duration,
+};
+
+/// vCPUs by default: enough to contend, few enough that host threads still get a CPU.
+const USUAL_VCPUS: usize = 4;
+/// Least memory: an operation needs room beside the hot set.
+const LEAST_PAGES: u64 = 256;
+/// Exit status of a run that was told to stop: whatever it found until then, it is not what was asked for.
+const INCONCLUSIVE: u8 = 3;
+
+pub(super) fn run(options: &RunOptions, common: &Common) -> Result<ExitCode, Refused> {
+    let plan = live::plan(options.ops.as_deref(), options.backing.as_deref())?;
+    let facts = Facts::gather();
+    let config = config(options, &facts)?;
+    facts.need_kvm().map_err(|need| format!("cannot run: {need}"))?;
+    let out = common.out.as_deref().map(OutDir::prepare).transpose()?;
+    let interrupted = interrupt::flag()?;
+
+    let mut notes = Vec::new();
+    let knobs = open_knobs(&mut notes);
+    let held = knobs.as_ref().map(|knobs| live::prepare_knobs(&plan, &facts, knobs, &mut notes));
+    let result = with_progress(options.seconds, common.quiet, |hooks| {
+        live::run(&plan, &config, &facts, options.seconds, &interrupted, hooks)
+    });
+    drop(held);
+    let (report, kernel_log) = result;
+    let mut report = report?;
+    notes.append(&mut report.notes);
+    notes.extend(knobs.iter().flat_map(Knobs::take_notes));
+    report.notes = notes;
+
+    let ticks_per_us = clock::hertz() / 1e6;
+    if let Some(out) = out {
+        let facts = serde_json::to_value(&facts)?;
+        out.write_run(&report, &facts, &kernel_log, ticks_per_us)?;
+        let path = out.commit()?;
+        if common.format == Format::Human && !common.quiet {
+            report.notes.push(format!("everything is kept in {}", path.display()));
+        }
+    }
+    let human = HumanOptions { width: output::width(), color: output::colour(common), ticks_per_us };
+    output::print(&render(&report, common.format, &human))?;
+    Ok(ExitCode::from(exit_status(&report)))
+}
+
+fn exit_status(report: &RunReport) -> u8 {
+    match report.verdict.exit_status() {
+        status if report.interrupted && status != Verdict::Violation.exit_status() => INCONCLUSIVE,
+        status => status,
+    }
+}
+
+fn config(options: &RunOptions, facts: &Facts) -> Result<Config, String> {
+    let cpus = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let vcpus = options.vcpus.unwrap_or(cpus.min(USUAL_VCPUS));
+    if !(1..=MAX_VCPUS).contains(&vcpus) {
+        return Err(format!("--vcpus {vcpus}: from 1 to {MAX_VCPUS} are possible"));
+    }
+    if options.host_writers > 64 {
+        return Err(format!("--host-writers {}: at most 64 are possible", options.host_writers));
+    }
+    let Size(bytes) = options.memory;
+    let pages = bytes / PAGE_SIZE;
+    if !bytes.is_multiple_of(PAGE_SIZE) || pages < LEAST_PAGES {
+        return Err(format!("--memory {}: a multiple of 4 KiB from {} is possible", options.memory, Size(LEAST_PAGES * PAGE_SIZE)));
+    }
+    if let Some(&available) = facts.memory.available_bytes.known().filter(|&&available| bytes > available) {
+        return Err(format!("--memory {}: this host has {} available", options.memory, Size(available)));
+    }
+    let file_dir = options.file_dir.clone().unwrap_or_else(std::env::temp_dir);
+    if !file_dir.is_dir() {
+        return Err(format!("--file-dir {}: not a directory", file_dir.display()));
+    }
+    Ok(Config {
+        vcpus,
+        host_writers: options.host_writers,
+        pages,
+        // The time stamp counter is as good a source as any for a number that only has to differ.
+        seed: options.seed.unwrap_or_else(|| clock::now().0 & 0xffff_ffff),
+        file_dir,
+        stall_bound: options.stall_bound,
+        plant: options.plant,
+    })
+}
+
+/// Opens the journal of host settings, and puts back what a run that was killed has left.
+fn open_knobs(notes: &mut Vec<String>) -> Option<Knobs> {
+    let opened = Knobs::open(&Knobs::default_dir()).and_then(|knobs| {
+        let restored = knobs.recover()?;
+        notes.extend(restored.iter().map(Restored::to_string));
+        Ok(knobs)
+    });
+    opened.inspect_err(|error| notes.push(format!("host settings are left alone: {error}"))).ok()
+}
+
+/// Runs `work` with a progress bar that moves by itself; also gives what the kernel said meanwhile.
+fn with_progress<T>(total: Duration, quiet: bool, work: impl FnOnce(&mut dyn Hooks) -> T) -> (T, String) {
+    let progress = Progress::new(total, quiet);
+    let (done, wait) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let wait = wait;
+            while let Err(mpsc::RecvTimeoutError::Timeout) = wait.recv_timeout(Duration::from_millis(150)) {
+                progress.tick();
+            }
+        });
+        // However `work` ends, the thread above must.
+        let _done = done;
+        let mut hooks = Show { progress: &progress, kernel_log: String::new() };
+        let result = work(&mut hooks);
+        progress.finish();
+        (result, hooks.kernel_log)
+    })
+}
+
+struct Show<'a> {
+    progress: &'a Progress,
+    kernel_log: String,
+}
+
+impl Hooks for Show<'_> {
+    fn starts(&mut self, scenario: &Scenario, planned: Duration) {
+        self.progress.scenario(&scenario.name(), scenario.backing.name(), planned);
+    }
+
+    fn ends(&mut self, result: &ScenarioResult) {
+        if matches!(result.verdict, Verdict::Violation | Verdict::Stuck) {
+            let reason = result.reason.as_deref().unwrap_or_default();
+            self.progress.println(&format!("{} on {}: {} ({reason})", result.name, result.backing, result.verdict));
+        }
+    }
+
+    fn kernel_line(&mut self, line: &str) {
+        self.kernel_log.push_str(line);
+        self.kernel_log.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ticker_ends_when_the_work_does() {
+        let (result, log) = with_progress(Duration::from_secs(1), true, |hooks| {
+            hooks.kernel_line("one line");
+            42
+        });
+        assert_eq!((result, log.as_str()), (42, "one line\n"));
+    }
+}

@@ -7,6 +7,7 @@ pub mod json;
 pub mod junit;
 pub mod ktap;
 pub mod outdir;
+pub mod progress;
 mod text;
 pub mod units;
 

@@ -1,6 +1,22 @@
 //! What a run came to, and the forms in which people and machines read it. The structures here *are* the JSON schema: units are
 //! in the names, and fields are only ever added.
 
+mod format;
+pub mod human;
+pub mod json;
+pub mod junit;
+pub mod ktap;
+pub mod outdir;
+pub mod progress;
+mod text;
+pub mod units;
+
+#[cfg(test)]
+mod sample;
+
+pub use format::{Format, UnknownFormat, render};
+pub use human::HumanOptions;
+
 use crate::{machine::Sample, oracle::Violation};
 use serde::{Serialize, Serializer};
 use std::fmt;

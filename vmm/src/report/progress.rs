@@ -1,0 +1,181 @@
+//! How far a run is, on a terminal. Nothing of it is a result: without a terminal, or with `--quiet`, there is no bar.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use std::{
+    io::{self, IsTerminal, Write as _},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// The bar measures planned time, in which every scenario has its share.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    quiet: bool,
+    now: Mutex<Now>,
+}
+
+/// Where in the plan the run is.
+#[derive(Debug)]
+struct Now {
+    /// Planned time of the scenarios before this one.
+    before: Duration,
+    /// Planned time of this one.
+    planned: Duration,
+    started: Instant,
+}
+
+impl Now {
+    /// Planned time that has passed. A scenario that takes longer than planned does not eat into the next one's.
+    fn passed(&self) -> Duration {
+        self.before.saturating_add(self.started.elapsed().min(self.planned))
+    }
+}
+
+impl Progress {
+    /// A bar on standard error for a run that should take `total`.
+    #[must_use]
+    pub fn new(total: Duration, quiet: bool) -> Self {
+        let show = !quiet && io::stderr().is_terminal();
+        Self::to(total, quiet, if show { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() })
+    }
+
+    fn to(total: Duration, quiet: bool, target: ProgressDrawTarget) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(milliseconds(total).max(1)), target);
+        // Names first and the bar last: on a narrow terminal the end of the line is what goes.
+        if let Ok(style) = ProgressStyle::with_template("{msg}  {elapsed_precise}  {left}  {wide_bar}") {
+            bar.set_style(style.with_key("left", left));
+        }
+        let now = Now { before: Duration::ZERO, planned: Duration::ZERO, started: Instant::now() };
+        Self { bar, quiet, now: Mutex::new(now) }
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A scenario begins that should take `planned`; the one before it, if any, is over.
+    pub fn scenario(&self, name: &str, backing: &str, planned: Duration) {
+        let mut now = self.now();
+        let before = now.before.saturating_add(now.planned);
+        *now = Now { before, planned, started: Instant::now() };
+        drop(now);
+        self.bar.set_message(format!("{name} on {backing}"));
+        self.tick();
+    }
+
+    /// Moves the bar. To be called a few times a second, from any thread.
+    pub fn tick(&self) {
+        let passed = self.now().passed();
+        self.bar.set_position(milliseconds(passed));
+        self.bar.tick();
+    }
+
+    /// Shows a line at once, above the bar: a violation should not wait for the end. Without a bar it goes to standard error as
+    /// it is, and with `--quiet` nowhere: all of it is in the result.
+    pub fn println(&self, line: &str) {
+        if !self.bar.is_hidden() {
+            self.bar.println(line);
+        } else if !self.quiet {
+            // Nobody may be listening any more, which is no reason to stop.
+            let _ = writeln!(io::stderr(), "{line}");
+        }
+    }
+
+    /// Takes the bar away; so does a drop.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What the plan has left. The bar's own estimate would be fooled by the pause between two scenarios.
+fn left(state: &ProgressState, to: &mut dyn std::fmt::Write) {
+    let ms = state.len().unwrap_or_default().saturating_sub(state.pos());
+    let _ = write!(to, "{} s left", ms.div_ceil(1000));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use indicatif::TermLike;
+    use std::sync::Arc;
+
+    /// A terminal of 80 columns that keeps what is written to it.
+    #[derive(Clone, Debug, Default)]
+    struct Terminal(Arc<Mutex<String>>);
+
+    impl Terminal {
+        fn text(&self) -> String {
+            self.0.lock().expect("not poisoned").clone()
+        }
+
+        fn put(&self, text: &str) -> io::Result<()> {
+            self.0.lock().expect("not poisoned").push_str(text);
+            Ok(())
+        }
+    }
+
+    impl TermLike for Terminal {
+        fn width(&self) -> u16 {
+            80
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, line: &str) -> io::Result<()> {
+            self.put(line).and_then(|()| self.put("\n"))
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.put(text)
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn it_shows_the_scenario_what_is_left_and_lines_above() {
+        let terminal = Terminal::default();
+        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+        let progress = Progress::to(Duration::from_secs(30), false, target);
+        progress.scenario("mremap", "anon", Duration::from_secs(10));
+        progress.scenario("migrate", "memfd", Duration::from_secs(20));
+        assert!(terminal.text().contains("mremap on anon  00:00:00  30 s left"), "{}", terminal.text());
+        assert!(terminal.text().contains("migrate on memfd  00:00:00  20 s left"), "{}", terminal.text());
+        progress.println("violation: mremap on anon");
+        assert!(terminal.text().contains("violation: mremap on anon"));
+    }
+
+    #[test]
+    fn no_plan_and_endless_plans_are_fine() {
+        for total in [Duration::ZERO, Duration::MAX] {
+            let progress = Progress::to(total, true, ProgressDrawTarget::hidden());
+            progress.scenario("mremap", "anon", total);
+            progress.scenario("mremap", "anon", total);
+            progress.tick();
+            progress.println("not seen");
+        }
+    }
+}

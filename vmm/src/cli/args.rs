@@ -1,7 +1,7 @@
 //! What can be said on the command line.
 
-use super::size::{Size, parse_seed, parse_seconds};
-use crate::{live::Plant, report::format::Format};
+use super::size::{Size, parse_seconds, parse_seed};
+use crate::{live::Plant, report::Format};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{path::PathBuf, time::Duration};
 

@@ -5,7 +5,7 @@ use crate::{
     host::facts::{Facts, Need, Row, State},
     memory::Backing,
     ops::{self, Effect, Operation},
-    report::format::Format,
+    report::Format,
 };
 use anstyle::{AnsiColor, Style};
 use serde_json::json;

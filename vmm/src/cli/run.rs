@@ -13,20 +13,11 @@ use crate::{
         knobs::{Knobs, Restored},
     },
     live::{self, Config, Hooks, Scenario},
-    report::{
-        HumanOptions, RunReport, ScenarioResult, Verdict,
-        format::{Format, render},
-        outdir::OutDir,
-        progress::Progress,
-    },
+    report::{Format, HumanOptions, RunReport, ScenarioResult, Verdict, outdir::OutDir, progress::Progress, render},
 };
 use nostale_guest::abi::MAX_VCPUS;
 use nostale_notifier::addr::PAGE_SIZE;
-use std::{
-    process::ExitCode,
-    sync::mpsc,
-    time::Duration,
-};
+use std::{process::ExitCode, sync::mpsc, time::Duration};
 
 /// vCPUs by default: enough to contend, few enough that host threads still get a CPU.
 const USUAL_VCPUS: usize = 4;
@@ -89,7 +80,11 @@ fn config(options: &RunOptions, facts: &Facts) -> Result<Config, String> {
     let Size(bytes) = options.memory;
     let pages = bytes / PAGE_SIZE;
     if !bytes.is_multiple_of(PAGE_SIZE) || pages < LEAST_PAGES {
-        return Err(format!("--memory {}: a multiple of 4 KiB from {} is possible", options.memory, Size(LEAST_PAGES * PAGE_SIZE)));
+        return Err(format!(
+            "--memory {}: a multiple of 4 KiB from {} is possible",
+            options.memory,
+            Size(LEAST_PAGES * PAGE_SIZE)
+        ));
     }
     if let Some(&available) = facts.memory.available_bytes.known().filter(|&&available| bytes > available) {
         return Err(format!("--memory {}: this host has {} available", options.memory, Size(available)));

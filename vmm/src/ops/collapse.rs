@@ -44,8 +44,9 @@ pub(super) fn collapse(range: HvaRange) -> Result<bool, OperationError> {
     const MADV_COLLAPSE: i32 = 25;
     match syscall::advise("madvise(COLLAPSE)", range, MADV_COLLAPSE) {
         Ok(()) => Ok(true),
-        // madvise(2): EAGAIN, EBUSY and ENOMEM are for the moment.
-        Err(OperationError::Call { errno: Errno::EAGAIN | Errno::EBUSY | Errno::ENOMEM, .. }) => Ok(false),
+        // EAGAIN, EBUSY and ENOMEM are for the moment (madvise(2)). So is EINVAL, on a range that could be collapsed a moment ago:
+        // mm/khugepaged.c, madvise_collapse_errno, gives it for pages that happen not to be present, too.
+        Err(OperationError::Call { errno: Errno::EAGAIN | Errno::EBUSY | Errno::ENOMEM | Errno::EINVAL, .. }) => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -134,8 +134,8 @@ pub const ABI_MAGIC: u64 = 0x6e6f_7374_616c_0001;
 pub struct VcpuBlock {
     /// Which vCPU this is; also its number as a writer on every page.
     pub index: u64,
-    /// A [`Program`].
-    pub program: u64,
+    /// A [`Program`]; looked at before every batch.
+    pub program: AtomicU64,
     /// Seed of the walk.
     pub seed: u64,
     /// Where this vCPU finds arena page 0: [`layout::ARENA`], unless a fault is planted.

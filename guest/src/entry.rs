@@ -53,7 +53,7 @@ extern "C" fn main(control: &'static Control, block: &'static VcpuBlock) -> ! {
 
     let mut last = rdtsc();
     loop {
-        if block.program == Program::Bare as u64 {
+        if block.program.load(Relaxed) == Program::Bare as u64 {
             bare_batch(control, block, &mut walk);
         } else {
             storm_batch(control, block, &mut walk);

@@ -11,8 +11,14 @@ pub enum Order {
     HotSet,
 }
 
-/// Visits after which the order changes. Odd and prime, so that turns do not fall in step with anything.
-const TURN: u32 = 4093;
+/// Visits after which the order changes. Visits to the hot set meet faults and are many times slower, so its turns have fewer.
+/// Odd and prime, so that turns do not fall in step with anything.
+const fn turn(order: Order) -> u32 {
+    match order {
+        Order::HotSet => 4093,
+        Order::Sequential | Order::Random => 32749,
+    }
+}
 
 /// A walk over the pages of the arena.
 #[derive(Clone, Debug)]
@@ -48,14 +54,14 @@ impl Walk {
         let bits = mix(&mut state);
         let order = [Order::HotSet, Order::Random, Order::Sequential][(bits % 3) as usize];
         let next = below(mix(&mut state), pages);
-        Self { state, pages, next, order, left: TURN }
+        Self { state, pages, next, order, left: turn(order) }
     }
 
     /// The next page, below the number of pages. `hot` gives start and size of the hot set at this moment.
     #[inline(always)]
     pub fn next(&mut self, hot: impl FnOnce() -> (u64, u64)) -> u64 {
         if self.left == 0 {
-            self.turn();
+            self.take_turns();
         }
         self.left -= 1;
         match self.order {
@@ -75,13 +81,13 @@ impl Walk {
     }
 
     #[cold]
-    fn turn(&mut self) {
-        self.left = TURN;
+    fn take_turns(&mut self) {
         self.order = match self.order {
             Order::HotSet => Order::Sequential,
             Order::Sequential => Order::Random,
             Order::Random => Order::HotSet,
         };
+        self.left = turn(self.order);
         self.next = below(mix(&mut self.state), self.pages);
     }
 }
@@ -94,7 +100,7 @@ mod tests {
     fn every_order_stays_inside_and_all_pages_are_visited() {
         let mut seen = [false; 300];
         let mut walk = Walk::new(7, 300);
-        for _ in 0..4 * TURN {
+        for _ in 0..4 * turn(Order::Random) {
             // A torn hot set: it starts inside and ends outside.
             seen[walk.next(|| (290, 64)) as usize] = true;
         }
@@ -114,6 +120,6 @@ mod tests {
     #[test]
     fn one_page_is_enough() {
         let mut walk = Walk::new(3, 1);
-        assert!((0..3 * TURN).all(|_| walk.next(|| (0, 1)) == 0));
+        assert!((0..3 * turn(Order::Random)).all(|_| walk.next(|| (0, 1)) == 0));
     }
 }

@@ -1,1 +1,4 @@
-//! Integration tests and stress programs for nostale.
+//! What the stress programs and benchmarks share.
+
+pub mod median;
+pub mod stress;

@@ -7,6 +7,7 @@ mod plant;
 mod run;
 mod session;
 mod third;
+mod verdict;
 mod watching;
 mod writer;
 
@@ -14,4 +15,4 @@ pub use knobs::{Held, prepare as prepare_knobs};
 pub use plan::{PlanError, Scenario, default_plan, plan};
 pub use plant::{Plant, UnknownPlant};
 pub use run::{Hooks, NoHooks, run};
-pub use session::{Config, SessionError, run_scenario};
+pub use session::{Config, SessionError, bare_rate, run_scenario};

@@ -2,7 +2,8 @@
 
 use super::{
     Plant, Scenario,
-    session::{Config, SessionError, replay, run_scenario},
+    session::{Config, SessionError, run_scenario},
+    verdict::replay,
 };
 use crate::{
     host::{clock, facts::Facts, kmsg},

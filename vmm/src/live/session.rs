@@ -4,21 +4,19 @@ use super::{
     Plant, Scenario,
     judge::{self, Conserved},
     third,
+    verdict::{self, Run},
     watching::Watching,
     writer::{self, HostWriter},
 };
 use crate::{
-    host::{clock, facts::Facts},
-    machine::{GuestFinding, Machine, MachineConfig, MachineError, Observer, Privilege, Sample, Slot},
+    host::facts::Facts,
+    machine::{GuestFinding, Machine, MachineConfig, MachineError, Observer, Privilege, Slot},
     memory::{Arena, ArenaError, Role, System},
     ops::{Bed, Done, Effect, HostOperation, Ledger, OperationError, Rng},
-    oracle::{Findings, Watch, freshness, progress::Progress, vacuity},
-    report::{ScenarioResult, Verdict},
+    oracle::{Watch, freshness, progress::Progress},
+    report::ScenarioResult,
 };
-use nostale_guest::{
-    abi::{Program, layout},
-    page::LINES,
-};
+use nostale_guest::abi::{Program, layout};
 use nostale_notifier::{Gpa, addr::PAGE_SIZE};
 use rand::{RngExt, SeedableRng};
 use std::{
@@ -87,9 +85,9 @@ const STOP_BOUND: Duration = Duration::from_secs(10);
 
 /// What happened while operations ran.
 #[derive(Debug, Default)]
-struct Tally {
-    operations: AtomicU64,
-    pages: AtomicU64,
+pub(super) struct Tally {
+    pub(super) operations: AtomicU64,
+    pub(super) pages: AtomicU64,
 }
 
 struct SessionObserver {
@@ -125,15 +123,50 @@ pub fn run_scenario(
     Session::new(scenario, config, facts)?.run(time, interrupted)
 }
 
-struct Session<'a> {
-    scenario: &'a Scenario,
-    config: &'a Config,
+/// Operations a second of `scenario` in a bare loop: the same operations on the same memory, with every page in use, but without
+/// a VM and without any writer.
+///
+/// # Errors
+/// When it could not be set up, or an operation fails.
+pub fn bare_rate(scenario: &Scenario, config: &Config, facts: &Facts, time: Duration) -> Result<f64, SessionError> {
+    let mut session = Session::new(scenario, config, facts)?;
+    for page in 0..config.pages {
+        let _ = session.arena.store_word(session.arena.hva(page), nostale_guest::page::VALUE, 0);
+    }
+    let mut operations = std::mem::take(&mut session.operations);
+    let (tally, stop) = (Tally::default(), AtomicBool::new(false));
+    let from = Instant::now();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = operations
+            .iter_mut()
+            .enumerate()
+            .map(|(number, operation)| {
+                let bed = session.bed(number, scenario.operations[number].name);
+                let (tally, stop) = (&tally, &stop);
+                scope.spawn(move || repeat(operation.as_mut(), &bed, config.seed, tally, stop))
+            })
+            .collect();
+        while from.elapsed() < time && !threads.iter().all(|thread| thread.is_finished()) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        stop.store(true, Relaxed);
+        threads.into_iter().try_for_each(|thread| match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })?;
+    Ok(tally.operations.load(Relaxed) as f64 / from.elapsed().as_secs_f64())
+}
+
+pub(super) struct Session<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) config: &'a Config,
     arena: Arc<Arena>,
-    system: System,
-    watch: Arc<Watch>,
+    pub(super) system: System,
+    pub(super) watch: Arc<Watch>,
     ledger: Ledger,
     operations: Vec<Box<dyn HostOperation>>,
-    writers: Vec<HostWriter>,
+    pub(super) writers: Vec<HostWriter>,
     rng: Rng,
     replaces: bool,
 }
@@ -268,7 +301,7 @@ impl<'a> Session<'a> {
         let check_us = check.elapsed().as_secs_f64() * 1e6;
 
         let kvm = watching.with_most(after.since(&before));
-        Ok(self.result(Run { seconds, start_us, check_us, lost, kvm, method, watching, failed, tally }))
+        Ok(verdict::conclude(&self, Run { seconds, start_us, check_us, lost, kvm, method, watching, failed, tally }))
     }
 
     fn bed(&self, number: usize, name: &'static str) -> Bed<'_> {
@@ -315,79 +348,6 @@ impl<'a> Session<'a> {
             watching.look(machine, &self.arena, &self.system, progress);
         }
     }
-
-    fn result(self, run: Run) -> ScenarioResult {
-        let Run { seconds, start_us, check_us, lost, kvm, method, watching, failed, tally } = run;
-        let (visits, write_visits) = judge::visits(&self.system);
-        let host_visits: u64 = self.writers.iter().map(|writer| writer.visits.load(Relaxed)).sum();
-        let operations = tally.operations.load(Relaxed);
-        let Findings { violations, counts, stale_writes } = self.watch.take();
-        let stale_reads: u64 = self.system.all_vcpus().map(|vcpu| vcpu.counts.findings.load(Relaxed)).sum();
-        let Watching { stuck, failure, huge_bytes, efaults, .. } = watching;
-
-        let vacuous = vacuity::judge(&kvm, visits, operations);
-        let (verdict, reason) = if !counts.is_empty() {
-            let oracles: Vec<_> = counts.iter().map(|(oracle, n)| format!("{oracle} ({n})")).collect();
-            (Verdict::Violation, Some(oracles.join(", ")))
-        } else if let Some(failure) = failure {
-            // A vCPU that failed before it had a single translation says nothing about coherency.
-            if kvm.installs() == 0 {
-                (Verdict::Vacuous, Some(format!("no translation was installed, and then {failure}")))
-            } else {
-                (Verdict::Violation, Some(failure))
-            }
-        } else if let Some(stuck) = stuck {
-            (Verdict::Stuck, Some(format!("no progress: {stuck}")))
-        } else if let Some(error) = failed.first() {
-            (Verdict::Vacuous, Some(format!("an operation failed: {error}")))
-        } else if let Some(reason) = vacuous {
-            (Verdict::Vacuous, Some(reason))
-        } else {
-            (Verdict::Coherent, None)
-        };
-        let lines = LINES as u64;
-        let longest = self.system.all_vcpus().map(|vcpu| vcpu.counts.longest_gap.load(Relaxed)).max().unwrap_or(0);
-        ScenarioResult {
-            name: self.scenario.name(),
-            backing: self.scenario.backing.name().to_owned(),
-            verdict,
-            reason,
-            method,
-            seconds,
-            operations,
-            operations_per_second: operations as f64 / seconds,
-            pages: tally.pages.load(Relaxed),
-            guest_writes: write_visits * lines,
-            host_writes: host_visits * lines,
-            writes_per_second: ((write_visits + host_visits) * lines) as f64 / seconds,
-            lost_writes: lost,
-            stale_writes,
-            stale_reads,
-            longest_stall_us: clock::microseconds(longest),
-            invalidations: kvm.invalidations(),
-            installs: kvm.installs(),
-            efaults,
-            huge_bytes,
-            start_us,
-            check_us,
-            kvm,
-            violations,
-            replay: replay(self.scenario, self.config, seconds),
-        }
-    }
-}
-
-/// What is known when a scenario's threads have ended.
-struct Run {
-    seconds: f64,
-    start_us: f64,
-    check_us: f64,
-    lost: u64,
-    kvm: Sample,
-    method: Option<String>,
-    watching: Watching,
-    failed: Vec<OperationError>,
-    tally: Tally,
 }
 
 /// Repeats an operation until `stop`, or until there is nothing left to do.
@@ -430,19 +390,4 @@ fn alias_gpa(pages: u64) -> u64 {
 /// FNV-1a: the same scenario gets the same random choices, whichever others run beside it.
 fn name_hash(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
-}
-
-/// The line that runs this scenario alone, with the same choices.
-pub(super) fn replay(scenario: &Scenario, config: &Config, seconds: f64) -> String {
-    let plant = config.plant.map_or(String::new(), |plant| format!(" --plant {plant}"));
-    format!(
-        "nostale run --ops {} --backing {} --vcpus {} --host-writers {} --memory {}K --seconds {} --seed {:#x}{plant}",
-        scenario.name(),
-        scenario.backing,
-        config.vcpus,
-        config.host_writers,
-        config.pages * PAGE_SIZE / 1024,
-        seconds.ceil().max(1.0),
-        config.seed,
-    )
 }

@@ -1,12 +1,16 @@
 //! The arena: the pages under test. A range of host virtual addresses, *home*, that a memslot maps; behind it a VMA of some
 //! backing; and, where the backing allows it, a witness, a second mapping through which the same physical pages are seen.
 
-use super::{Backing, BackingKind, Fault, Frame, FramePool, Primary, Zone};
+use super::{
+    Backing, BackingKind, Fault, Frame, FramePool, Primary, Zone,
+    claim::{Claim, Claims},
+    snapshot::Snapshot,
+};
 use nix::{
     errno::Errno,
     sys::memfd::{MFdFlags, memfd_create},
 };
-use nostale_guest::page::{LINES, Page, line_offset, word_offset};
+use nostale_guest::page::{LINES, Page, word_offset};
 use nostale_notifier::{
     Hva, HvaRange,
     addr::{PAGE_SIZE, PMD_SIZE},
@@ -14,7 +18,6 @@ use nostale_notifier::{
 use std::{
     fs::File,
     io,
-    ops::Deref,
     os::fd::{AsRawFd, RawFd},
     path::{Path, PathBuf},
     sync::{
@@ -55,125 +58,6 @@ pub enum ArenaError {
     },
 }
 
-/// The lines of a page, word by word, as found at one time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Counter, host word, and stamps of each line.
-    pub lines: [[u64; 8]; LINES],
-}
-
-impl Snapshot {
-    /// Index of the host's word, which the host itself may change, in each line.
-    const HOST_WORD: usize = 1;
-
-    /// Reads a page word by word.
-    ///
-    /// # Errors
-    /// The first word that cannot be read.
-    pub fn read<E>(mut load: impl FnMut(u64) -> Result<u64, E>) -> Result<Self, E> {
-        let mut lines = [[0; 8]; LINES];
-        for (line, words) in lines.iter_mut().enumerate() {
-            for (word, value) in words.iter_mut().enumerate() {
-                *value = load(line_offset(line) + word as u64 * 8)?;
-            }
-        }
-        Ok(Self { lines })
-    }
-
-    /// Where the other differs in what writers write: line, word, and both values.
-    #[must_use]
-    pub fn difference(&self, other: &Self) -> Option<(usize, usize, u64, u64)> {
-        let words = |lines: &[[u64; 8]; LINES]| (*lines).into_iter().enumerate();
-        words(&self.lines).zip(words(&other.lines)).find_map(|((line, mine), (_, theirs))| {
-            (0..8)
-                .find(|&word| word != Self::HOST_WORD && mine[word] != theirs[word])
-                .map(|word| (line, word, mine[word], theirs[word]))
-        })
-    }
-
-    /// The counters' values.
-    #[must_use]
-    pub fn counters(&self) -> [u64; LINES] {
-        std::array::from_fn(|line| self.lines[line][0])
-    }
-
-    /// The generation that the host gave this page.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.lines[nostale_guest::page::GENERATION][Self::HOST_WORD]
-    }
-
-    /// The newest promises with which any vCPU wrote here: vCPU, `returned`, `seen`; each maximum on its own.
-    #[must_use]
-    pub fn newest_stamps(&self) -> [(usize, u64); 2] {
-        let mut newest = [(0, 0); 2];
-        for vcpu in 0..nostale_guest::abi::MAX_VCPUS {
-            let (line, slot) = nostale_guest::page::stamp_place(vcpu);
-            for (which, best) in newest.iter_mut().enumerate() {
-                let stamp = self.lines[line][2 + 2 * slot + which];
-                if stamp > best.1 {
-                    *best = (vcpu, stamp);
-                }
-            }
-        }
-        newest
-    }
-}
-
-/// Some neighbouring arena pages, at home.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    first: u64,
-    range: HvaRange,
-}
-
-impl Span {
-    /// First arena page.
-    #[must_use]
-    pub const fn first(&self) -> u64 {
-        self.first
-    }
-
-    /// The pages at home.
-    #[must_use]
-    pub const fn range(&self) -> HvaRange {
-        self.range
-    }
-
-    /// Indices of the pages.
-    #[must_use]
-    pub fn pages(&self) -> std::ops::Range<u64> {
-        self.first..self.first + self.range.pages()
-    }
-
-    /// `pages` pages from page `first` of this span, or `None` if they do not lie inside.
-    #[must_use]
-    pub fn part(&self, first: u64, pages: u64) -> Option<Self> {
-        Some(Self { first: self.first + first, range: self.range.part(first, pages)? })
-    }
-}
-
-/// Exclusive use of a span by an operation that changes how its pages are mapped.
-#[derive(Debug)]
-pub struct Claim<'a> {
-    arena: &'a Arena,
-    span: Span,
-}
-
-impl Deref for Claim<'_> {
-    type Target = Span;
-
-    fn deref(&self) -> &Span {
-        &self.span
-    }
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        lock(&self.arena.claims).retain(|claimed| *claimed != self.span.range);
-    }
-}
-
 /// The pages under test.
 #[derive(Debug)]
 pub struct Arena {
@@ -183,15 +67,11 @@ pub struct Arena {
     witness: Option<MmapRegion>,
     frames: Vec<AtomicU32>,
     pool: Mutex<FramePool>,
-    claims: Mutex<Vec<HvaRange>>,
+    claims: Claims,
     generation: AtomicU64,
     primary: Primary,
     // Dropped last: it unmaps home.
     zone: Zone,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Arena {
@@ -224,7 +104,7 @@ impl Arena {
             witness,
             frames: (0..if spare > 0 { pages as u32 } else { 0 }).map(AtomicU32::new).collect(),
             pool: Mutex::new(FramePool::new((pages..pages + spare).map(|frame| Frame(frame as u32)))),
-            claims: Mutex::default(),
+            claims: Claims::default(),
             generation: AtomicU64::new(1),
             primary: Primary::new(),
             zone,
@@ -356,7 +236,7 @@ impl Arena {
 
     /// The frames that are not mapped.
     pub fn pool(&self) -> MutexGuard<'_, FramePool> {
-        lock(&self.pool)
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A number for what an operation is about to install, newer than all before.
@@ -367,13 +247,7 @@ impl Arena {
     /// Claims `pages` pages from `first`, or `None` while another operation has any of them.
     #[must_use]
     pub fn claim(&self, first: u64, pages: u64) -> Option<Claim<'_>> {
-        let range = self.home.part(first, pages)?;
-        let mut claims = lock(&self.claims);
-        if claims.iter().any(|claimed| claimed.overlaps(range)) {
-            return None;
-        }
-        claims.push(range);
-        Some(Claim { arena: self, span: Span { first, range } })
+        self.claims.claim(first, self.home.part(first, pages)?)
     }
 
     /// The page at `at` through the primary MMU, word by word.

@@ -3,15 +3,19 @@
 mod access;
 mod arena;
 mod backing;
+mod claim;
 mod pagemap;
 mod pool;
+mod snapshot;
 mod system;
 mod zone;
 
 pub use access::{Fault, Primary};
-pub use arena::{Arena, ArenaError, Claim, Snapshot, Span};
+pub use arena::{Arena, ArenaError};
 pub use backing::{Backing, BackingKind, UnknownBacking};
+pub use claim::{Claim, Span};
 pub use pagemap::{HugePages, Pagemap};
 pub use pool::{Frame, FramePool, Retired};
+pub use snapshot::Snapshot;
 pub use system::{Role, System};
 pub use zone::Zone;

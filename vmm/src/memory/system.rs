@@ -56,7 +56,7 @@ impl System {
             for (index, role) in roles.iter().enumerate() {
                 let block = &mut *blocks.add(index);
                 block.index = index as u64;
-                block.program = role.program as u64;
+                block.program.store(role.program as u64, Relaxed);
                 block.seed = role.seed;
                 block.arena = role.arena;
                 block.tally = layout::tally(pages, index as u64);
@@ -103,6 +103,11 @@ impl System {
     /// Tells all vCPUs what to do.
     pub fn command(&self, command: Command) {
         self.control().command.store(command as u32, Release);
+    }
+
+    /// Makes all vCPUs execute `program` from their next batch on.
+    pub fn set_program(&self, program: Program) {
+        self.all_vcpus().for_each(|vcpu| vcpu.program.store(program as u64, Relaxed));
     }
 
     /// vCPU `vcpu`'s block, or `None` if there is no such vCPU.

@@ -60,7 +60,7 @@ pub const HYPERCALL_PORT: u16 = 0x1f0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Verb {
-    /// In guest code, about to start; [`VcpuBlock::last_tsc`] was just set.
+    /// In guest code, about to start; [`Counts::last_tsc`] was just set.
     Ready = 1,
     /// Obeyed [`Command::Pause`]: enter again to go on.
     Paused = 2,

@@ -87,14 +87,15 @@ fn confirm(board: &Board, [returned, seen, value]: [u64; 3], generation: u64, he
 mod tests {
     use super::*;
     use crate::abi::PAGE_SIZE;
+    use core::cell::UnsafeCell;
 
     #[repr(align(4096))]
-    struct Memory([u8; PAGE_SIZE as usize]);
+    struct Memory(UnsafeCell<[u8; PAGE_SIZE as usize]>);
 
     fn with_page(test: impl FnOnce(Page<'_>, &Board)) {
-        let memory = core::cell::UnsafeCell::new(Memory([0; PAGE_SIZE as usize]));
+        let memory = Memory(UnsafeCell::new([0; PAGE_SIZE as usize]));
         // SAFETY: aligned, alive for the whole call, and only reached through the atomics of `Page`.
-        test(unsafe { Page::at(memory.get().cast()) }, &Board::default());
+        test(unsafe { Page::at(memory.0.get().cast()) }, &Board::default());
     }
 
     #[test]

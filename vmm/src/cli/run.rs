@@ -107,7 +107,7 @@ fn config(options: &RunOptions, facts: &Facts) -> Result<Config, String> {
 
 /// Opens the journal of host settings, and puts back what a run that was killed has left.
 fn open_knobs(notes: &mut Vec<String>) -> Option<Knobs> {
-    let opened = Knobs::open(&Knobs::default_dir()).and_then(|knobs| {
+    let opened = Knobs::open(Knobs::default_dir()).and_then(|knobs| {
         let restored = knobs.recover()?;
         notes.extend(restored.iter().map(Restored::to_string));
         Ok(knobs)

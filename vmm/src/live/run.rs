@@ -73,10 +73,10 @@ pub fn run(
         let mut result = match reason {
             Some(reason) => skipped(scenario, config, reason, each),
             None => {
-                if config.plant == Some(Plant::KernelMessage) {
-                    if let Err(unavailable) = kmsg::plant(&plant_line()) {
-                        notes.push(format!("the kernel message could not be planted: {unavailable}"));
-                    }
+                if config.plant == Some(Plant::KernelMessage)
+                    && let Err(unavailable) = kmsg::plant(&plant_line())
+                {
+                    notes.push(format!("the kernel message could not be planted: {unavailable}"));
                 }
                 run_scenario(scenario, config, facts, each, interrupted)?
             }
@@ -112,10 +112,11 @@ pub fn run(
     })
 }
 
-const PLANTED: &str = "BUG: nostale planted this line";
+/// Every planted line starts like this, whoever planted it.
+const PLANTED: &str = "BUG: nostale planted";
 
 fn plant_line() -> String {
-    format!("{PLANTED} (process {})", std::process::id())
+    format!("{PLANTED} this line (process {})", std::process::id())
 }
 
 /// Judges what the kernel has said since the last time.

@@ -94,13 +94,30 @@ pub(super) fn conclude(session: &Session<'_>, run: Run) -> ScenarioResult {
 pub(super) fn replay(scenario: &Scenario, config: &Config, seconds: f64) -> String {
     let plant = config.plant.map_or(String::new(), |plant| format!(" --plant {plant}"));
     format!(
-        "nostale run --ops {} --backing {} --vcpus {} --host-writers {} --memory {}K --seconds {} --seed {:#x}{plant}",
+        "nostale run --ops {} --backing {} --vcpus {} --host-writers {} --memory {} --seconds {} --seed {:#x}{plant}",
         scenario.name(),
         scenario.backing,
         config.vcpus,
         config.host_writers,
-        config.pages * PAGE_SIZE / 1024,
+        memory(config.pages * PAGE_SIZE),
         seconds.ceil().max(1.0),
         config.seed,
     )
+}
+
+/// Bytes as `--memory` takes them.
+fn memory(bytes: u64) -> String {
+    let units = [(30, "G"), (20, "M"), (10, "K")];
+    let unit = units.into_iter().find(|&(shift, _)| bytes.trailing_zeros() >= shift && bytes > 0);
+    unit.map_or_else(|| bytes.to_string(), |(shift, unit)| format!("{}{unit}", bytes >> shift))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::memory;
+
+    #[test]
+    fn memory_is_written_in_the_largest_unit_that_loses_nothing() {
+        assert_eq!([memory(64 << 20), memory(8 << 30), memory(1028 << 10), memory(4097)], ["64M", "8G", "1028K", "4097"]);
+    }
 }

@@ -46,7 +46,7 @@ pub(super) fn write_page_tables(memory: &GuestMemoryMmap, end: u64) -> Result<u6
         let directory = directories + gib * 0x1000;
         memory.write_obj(directory | PRESENT_WRITE_USER, GuestAddress(pdpt + gib * 8))?;
         let entries: Vec<u8> =
-            (0..512).flat_map(|n| (gib * GIB + n * (2 << 20) | LARGE | PRESENT_WRITE_USER).to_le_bytes()).collect();
+            (0..512).flat_map(|n| ((gib * GIB + n * (2 << 20)) | LARGE | PRESENT_WRITE_USER).to_le_bytes()).collect();
         memory.write_slice(&entries, GuestAddress(directory))?;
     }
     Ok(pml4)

@@ -72,6 +72,9 @@ pub trait HostOperation: Send {
     }
 }
 
+/// An operation ready to be performed, or why it cannot be.
+pub type Made = Result<Box<dyn HostOperation>, OperationError>;
+
 /// An operation's entry in the catalogue.
 pub struct Operation {
     /// Its name on the command line.
@@ -83,7 +86,7 @@ pub struct Operation {
     /// What it needs of the host.
     pub needs: fn(&Facts, Backing) -> Result<(), Need>,
     /// Makes one for an arena.
-    pub make: fn(&Bed<'_>, &Facts) -> Result<Box<dyn HostOperation>, OperationError>,
+    pub make: fn(&Bed<'_>, &Facts) -> Made,
 }
 
 impl fmt::Debug for Operation {

@@ -4,7 +4,7 @@
 mod compaction;
 mod nodes;
 
-use super::{Bed, Effect, HostOperation, Operation, OperationError};
+use super::{Bed, Effect, Made, Operation};
 use crate::host::facts::{Facts, Need};
 use crate::memory::Backing;
 
@@ -29,7 +29,7 @@ fn needs(facts: &Facts, backing: Backing) -> Result<(), Need> {
     facts.need_pagemap()
 }
 
-fn make(bed: &Bed<'_>, facts: &Facts) -> Result<Box<dyn HostOperation>, OperationError> {
+fn make(bed: &Bed<'_>, facts: &Facts) -> Made {
     let nodes: Vec<i32> = facts.numa.memory_nodes.known().into_iter().flatten().map(|&node| node as i32).collect();
     if nodes.len() >= 2 {
         return Ok(Box::new(nodes::BetweenNodes::new(nodes)));

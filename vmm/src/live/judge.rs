@@ -98,39 +98,21 @@ fn report(bed: &Bed<'_>, page: Option<u64>, difference: Difference) {
     let place = page.map_or("the whole file".to_owned(), |page| format!("page {page}"));
     let snapshot = page.and_then(|page| bed.arena.snapshot(bed.arena.hva(page)).ok());
     let pages = snapshot.map(|snapshot| PageDump { what: format!("{place} at the end"), snapshot });
-    bed.watch.report(Violation {
-        oracle: Oracle::Conservation,
-        operation: bed.actor.1.to_owned(),
-        page,
-        range: page.and_then(|page| bed.arena.home().part(page, 1)),
-        writer: None,
-        access: None,
-        expected,
-        found,
-        tsc: crate::host::clock::now(),
-        detail: format!(
+    bed.watch.report(Violation { page, range: page.and_then(|page| bed.arena.home().part(page, 1)), expected, found, pages: pages.into_iter().collect(), ..Violation::new(Oracle::Conservation, bed.actor.1, format!(
             "{place}, line {line} (offset {:#x}): {expected} increments were made, {found} are there; {lost} lost and {extra} too many over all lines",
             counter_offset(line) % PAGE_SIZE
-        ),
-        events: Vec::new(),
-        pages: pages.into_iter().collect(),
-    });
+        )) });
 }
 
 fn unreadable(bed: &Bed<'_>, page: u64) {
     bed.watch.report(Violation {
-        oracle: Oracle::Conservation,
-        operation: bed.actor.1.to_owned(),
         page: Some(page),
         range: bed.arena.home().part(page, 1),
-        writer: None,
-        access: None,
-        expected: 0,
-        found: 0,
-        tsc: crate::host::clock::now(),
-        detail: format!("page {page} is not mapped at the end: an operation did not bring it back"),
-        events: Vec::new(),
-        pages: Vec::new(),
+        ..Violation::new(
+            Oracle::Conservation,
+            bed.actor.1,
+            format!("page {page} is not mapped at the end: an operation did not bring it back"),
+        )
     });
 }
 

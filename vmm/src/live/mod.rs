@@ -1,5 +1,6 @@
 //! Live runs: scenarios on real KVM, their threads, and the judgement on what they did.
 
+mod config;
 mod judge;
 mod knobs;
 mod plan;
@@ -11,8 +12,9 @@ mod verdict;
 mod watching;
 mod writer;
 
+pub use config::Config;
 pub use knobs::{Held, prepare as prepare_knobs};
 pub use plan::{PlanError, Scenario, default_plan, plan};
 pub use plant::{Plant, UnknownPlant};
 pub use run::{Hooks, NoHooks, run};
-pub use session::{Config, SessionError, bare_rate, run_scenario};
+pub use session::{SessionError, bare_rate, run_scenario};

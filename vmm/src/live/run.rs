@@ -1,12 +1,12 @@
 //! A whole run: one scenario after the other, with the kernel log watched throughout.
 
 use super::{
-    Plant, Scenario,
-    session::{Config, SessionError, run_scenario},
+    Config, Plant, Scenario,
+    session::{SessionError, run_scenario},
     verdict::replay,
 };
 use crate::{
-    host::{clock, facts::Facts, kmsg},
+    host::{facts::Facts, kmsg},
     oracle::{Oracle, Violation},
     report::{Host, RunReport, ScenarioResult, Setup, Verdict},
 };
@@ -147,18 +147,8 @@ fn judge_log(
             result.verdict = Verdict::Violation;
             result.reason.get_or_insert_with(|| format!("kernel: {}", record.text));
             result.violations.push(Violation {
-                oracle: Oracle::Kernel,
-                operation: result.name.clone(),
-                page: None,
-                range: None,
-                writer: None,
-                access: None,
-                expected: 0,
                 found: 1,
-                tsc: clock::now(),
-                detail: format!("{alarm:?}: {}", record.text),
-                events: Vec::new(),
-                pages: Vec::new(),
+                ..Violation::new(Oracle::Kernel, &result.name, format!("{alarm:?}: {}", record.text))
             });
         }
         if !batch.more {

@@ -1,10 +1,10 @@
 //! One scenario, from an empty address space to a verdict.
 
 use super::{
-    Plant, Scenario,
+    Config, Plant, Scenario,
     judge::{self, Conserved},
     third,
-    verdict::{self, Run},
+    verdict::{self, Run, Tally},
     watching::Watching,
     writer::{self, HostWriter},
 };
@@ -20,7 +20,6 @@ use nostale_guest::abi::{Program, layout};
 use nostale_notifier::{Gpa, addr::PAGE_SIZE};
 use rand::{RngExt, SeedableRng};
 use std::{
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{
@@ -31,25 +30,6 @@ use std::{
     time::{Duration, Instant},
 };
 use thiserror::Error;
-
-/// How scenarios are run.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// vCPUs of each VM.
-    pub vcpus: usize,
-    /// Host threads that write beside them.
-    pub host_writers: usize,
-    /// Guest memory under test, in pages.
-    pub pages: u64,
-    /// Where everything random comes from.
-    pub seed: u64,
-    /// Where backing files are made.
-    pub file_dir: PathBuf,
-    /// How long a vCPU may be without progress.
-    pub stall_bound: Duration,
-    /// A deliberately wrong host.
-    pub plant: Option<Plant>,
-}
 
 /// Why a scenario could not be run.
 #[derive(Debug, Error)]
@@ -82,13 +62,6 @@ pub enum SessionError {
 const TICK: Duration = Duration::from_millis(20);
 /// How long vCPUs and their threads may take to stop.
 const STOP_BOUND: Duration = Duration::from_secs(10);
-
-/// What happened while operations ran.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) operations: AtomicU64,
-    pub(super) pages: AtomicU64,
-}
 
 struct SessionObserver {
     arena: Arc<Arena>,
@@ -301,7 +274,24 @@ impl<'a> Session<'a> {
         let check_us = check.elapsed().as_secs_f64() * 1e6;
 
         let kvm = watching.with_most(after.since(&before));
-        Ok(verdict::conclude(&self, Run { seconds, start_us, check_us, lost, kvm, method, watching, failed, tally }))
+        Ok(verdict::conclude(
+            self.scenario,
+            self.config,
+            Run {
+                system: &self.system,
+                watch: &self.watch,
+                writers: &self.writers,
+                seconds,
+                start_us,
+                check_us,
+                lost,
+                kvm,
+                method,
+                watching,
+                failed,
+                tally,
+            },
+        ))
     }
 
     fn bed(&self, number: usize, name: &'static str) -> Bed<'_> {

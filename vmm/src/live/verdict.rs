@@ -1,23 +1,30 @@
 //! From what is known of a scenario to its verdict.
 
-use super::{
-    Scenario, judge,
-    session::{Config, Session, Tally},
-    watching::Watching,
-};
+use super::{Config, Scenario, judge, watching::Watching, writer::HostWriter};
 use crate::{
     host::clock,
     machine::Sample,
+    memory::System,
     ops::OperationError,
-    oracle::{Findings, vacuity},
+    oracle::{Findings, Watch, vacuity},
     report::{ScenarioResult, Verdict},
 };
 use nostale_guest::page::LINES;
 use nostale_notifier::addr::PAGE_SIZE;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What happened while operations ran.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) operations: AtomicU64,
+    pub(super) pages: AtomicU64,
+}
 
 /// What is known when a scenario's threads have ended.
-pub(super) struct Run {
+pub(super) struct Run<'a> {
+    pub(super) system: &'a System,
+    pub(super) watch: &'a Watch,
+    pub(super) writers: &'a [HostWriter],
     pub(super) seconds: f64,
     pub(super) start_us: f64,
     pub(super) check_us: f64,
@@ -30,13 +37,13 @@ pub(super) struct Run {
 }
 
 /// The verdict on a scenario, and everything that is known about it.
-pub(super) fn conclude(session: &Session<'_>, run: Run) -> ScenarioResult {
-    let Run { seconds, start_us, check_us, lost, kvm, method, watching, failed, tally } = run;
-    let (visits, write_visits) = judge::visits(&session.system);
-    let host_visits: u64 = session.writers.iter().map(|writer| writer.visits.load(Relaxed)).sum();
+pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> ScenarioResult {
+    let Run { system, watch, writers, seconds, start_us, check_us, lost, kvm, method, watching, failed, tally } = run;
+    let (visits, write_visits) = judge::visits(system);
+    let host_visits: u64 = writers.iter().map(|writer| writer.visits.load(Relaxed)).sum();
     let operations = tally.operations.load(Relaxed);
-    let Findings { violations, counts, stale_writes } = session.watch.take();
-    let stale_reads: u64 = session.system.all_vcpus().map(|vcpu| vcpu.counts.findings.load(Relaxed)).sum();
+    let Findings { violations, counts, stale_writes } = watch.take();
+    let stale_reads: u64 = system.all_vcpus().map(|vcpu| vcpu.counts.findings.load(Relaxed)).sum();
     let Watching { stuck, failure, huge_bytes, efaults, .. } = watching;
 
     let vacuous = vacuity::judge(&kvm, visits, operations);
@@ -60,10 +67,10 @@ pub(super) fn conclude(session: &Session<'_>, run: Run) -> ScenarioResult {
         (Verdict::Coherent, None)
     };
     let lines = LINES as u64;
-    let longest = session.system.all_vcpus().map(|vcpu| vcpu.counts.longest_gap.load(Relaxed)).max().unwrap_or(0);
+    let longest = system.all_vcpus().map(|vcpu| vcpu.counts.longest_gap.load(Relaxed)).max().unwrap_or(0);
     ScenarioResult {
-        name: session.scenario.name(),
-        backing: session.scenario.backing.name().to_owned(),
+        name: scenario.name(),
+        backing: scenario.backing.name().to_owned(),
         verdict,
         reason,
         method,
@@ -86,7 +93,7 @@ pub(super) fn conclude(session: &Session<'_>, run: Run) -> ScenarioResult {
         check_us,
         kvm,
         violations,
-        replay: replay(session.scenario, session.config, seconds),
+        replay: replay(scenario, config, seconds),
     }
 }
 

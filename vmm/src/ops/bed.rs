@@ -182,18 +182,14 @@ impl<'a> Bed<'a> {
             pages.push(PageDump { what: format!("arena page {page} through the primary MMU"), snapshot });
         }
         self.watch.report(Violation {
-            oracle: breach.oracle(),
-            operation: self.actor.1.to_owned(),
             page: Some(page),
             range: self.arena.home().part(page, 1),
             writer,
             access: Some(Access::Write),
             expected,
             found,
-            tsc: clock::now(),
-            detail,
-            events: Vec::new(),
             pages,
+            ..Violation::new(breach.oracle(), self.actor.1, detail)
         });
     }
 

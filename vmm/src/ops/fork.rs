@@ -5,7 +5,6 @@
 
 use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, needs_nothing};
 use crate::{
-    host::clock,
     memory::{Arena, Primary, Snapshot},
     oracle::{Access, Oracle, Violation},
 };
@@ -89,22 +88,9 @@ impl HostOperation for Fork {
         wait(child, bed)?;
         bed.note(Stage::Witnessed, bed.arena.home(), generation);
         if let Some([page, line, word, before, after]) = self.report.take() {
-            bed.watch.report(Violation {
-                oracle: Oracle::Finality,
-                operation: bed.actor.1.to_owned(),
-                page: Some(page),
-                range: bed.arena.home().part(page, 1),
-                writer: None,
-                access: Some(Access::Write),
-                expected: before,
-                found: after,
-                tsc: clock::now(),
-                detail: format!(
+            bed.watch.report(Violation { page: Some(page), range: bed.arena.home().part(page, 1), access: Some(Access::Write), expected: before, found: after, ..Violation::new(Oracle::Finality, bed.actor.1, format!(
                     "a forked child's copy of page {page} changed under it ({life:?}): line {line} word {word} went from {before:#x} to {after:#x}"
-                ),
-                events: Vec::new(),
-                pages: Vec::new(),
-            });
+                )) });
         }
         Ok(Done::Pages(bed.arena.pages()))
     }

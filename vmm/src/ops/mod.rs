@@ -7,6 +7,7 @@ mod bed;
 mod collapse;
 mod discard;
 mod fork;
+mod huge;
 mod migrate;
 mod mremap;
 mod mremap_dontunmap;

@@ -1,7 +1,7 @@
 //! `protect`: write access is taken away (read-only, or none at all) and given back.
 
 use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, needs_nothing, syscall};
-use crate::{host::clock, memory::Snapshot, oracle::permission};
+use crate::{memory::Snapshot, oracle::permission};
 use nostale_notifier::{Hva, event::Stage};
 use rand::RngExt;
 
@@ -42,8 +42,7 @@ impl HostOperation for Protect {
         for ((page, at), before) in places().zip(&before) {
             let (Some(before), Some(after)) = (before, look(page, at)) else { continue };
             let range = nostale_notifier::HvaRange::new(at, 1).unwrap_or(claim.range());
-            if let Some(mut violation) = permission::inspect(bed.actor.1, page, range, before, &after) {
-                violation.tsc = clock::now();
+            if let Some(violation) = permission::inspect(bed.actor.1, page, range, before, &after) {
                 bed.watch.report(violation);
             }
         }

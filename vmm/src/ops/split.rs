@@ -1,15 +1,15 @@
 //! `split`: a huge translation is cut up because a part of it is treated differently (`__split_huge_pmd`).
 
-use super::{Bed, Done, HostOperation, Operation, OperationError, Rng, collapse, mremap, syscall};
+use super::{Bed, Done, HostOperation, Operation, OperationError, Rng, huge, mremap, syscall};
 use crate::memory::Span;
-use nostale_notifier::{HvaRange, event::Stage};
+use nostale_notifier::event::Stage;
 use rand::RngExt;
 
 /// The operation.
 pub(super) static OPERATION: Operation = Operation {
     name: "split",
     summary: "cut a huge page up by protecting or moving a part of it, then collapse it again",
-    effect: collapse::huge_only,
+    effect: huge::huge_only,
     needs: |facts, _| facts.need_collapse(),
     make: |_, _| Ok(Box::new(Split)),
 };
@@ -20,25 +20,16 @@ impl HostOperation for Split {
     fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
         let Some(claim) = bed.pick_pmd(rng) else { return Ok(Done::Busy) };
         // Nothing to split otherwise; a failure only means that the pages are small already.
-        let huge = collapse::collapse(claim.range())?;
+        let huge = huge::collapse(claim.range())?;
         bed.note(Stage::OperationStart, claim.range(), 0);
         if rng.random_bool(0.5) {
-            by_protection(claim.range(), rng)?;
+            huge::cut_up(claim.range(), rng)?;
         } else {
             by_moving(bed, &claim, rng)?;
         }
         bed.note(Stage::Returned, claim.range(), 0);
         Ok(if huge { Done::Pages(claim.range().pages()) } else { Done::Busy })
     }
-}
-
-/// Takes write access to one page of `range` away and gives it back: the VMA is cut, and the PMD with it.
-pub(super) fn by_protection(range: HvaRange, rng: &mut Rng) -> Result<(), OperationError> {
-    if let Some(part) = range.part(rng.random_range(1..range.pages() - 1), 1) {
-        syscall::protect(part, libc::PROT_READ)?;
-        syscall::protect(part, libc::PROT_READ | libc::PROT_WRITE)?;
-    }
-    Ok(())
 }
 
 /// Unmaps one page from the middle by moving it away, and brings it back.

@@ -15,8 +15,6 @@ pub fn violation(finding: GuestFinding, operation: &str, arena: &Arena) -> Viola
         Check::Value => (Oracle::Freshness, "the host had published value"),
     };
     Violation {
-        oracle,
-        operation: operation.to_owned(),
         page: Some(page),
         range: arena.home().part(page, 1),
         writer: Some(format!("vcpu {vcpu}")),
@@ -24,9 +22,8 @@ pub fn violation(finding: GuestFinding, operation: &str, arena: &Arena) -> Viola
         expected: published,
         found,
         tsc,
-        detail: format!("vcpu {vcpu} read page {page}: {promise} {published}, but it found {found}"),
-        events: Vec::new(),
         pages: dumps(arena, page),
+        ..Violation::new(oracle, operation, format!("vcpu {vcpu} read page {page}: {promise} {published}, but it found {found}"))
     }
 }
 

@@ -7,7 +7,7 @@ pub mod permission;
 pub mod progress;
 pub mod vacuity;
 
-use crate::memory::Snapshot;
+use crate::{host::clock, memory::Snapshot};
 use nostale_notifier::{
     HvaRange,
     event::{Event, EventLog, Tsc},
@@ -120,6 +120,27 @@ pub struct Violation {
     pub events: Vec<Event>,
     /// Contents of the pages concerned.
     pub pages: Vec<PageDump>,
+}
+
+impl Violation {
+    /// A broken rule, of which nothing but this is known yet.
+    #[must_use]
+    pub fn new(oracle: Oracle, operation: &str, detail: String) -> Self {
+        Self {
+            oracle,
+            operation: operation.to_owned(),
+            page: None,
+            range: None,
+            writer: None,
+            access: None,
+            expected: 0,
+            found: 0,
+            tsc: clock::now(),
+            detail,
+            events: Vec::new(),
+            pages: Vec::new(),
+        }
+    }
 }
 
 /// How many violations are kept with all their details; more are counted.

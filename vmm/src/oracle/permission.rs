@@ -3,28 +3,27 @@
 
 use super::{Access, Oracle, PageDump, Violation};
 use crate::memory::Snapshot;
-use nostale_notifier::{HvaRange, event::Tsc};
+use nostale_notifier::HvaRange;
 
 /// Judges two looks at a page between the return of the call that took write access away and the call that gives it back.
 #[must_use]
 pub fn inspect(operation: &str, page: u64, range: HvaRange, before: &Snapshot, after: &Snapshot) -> Option<Violation> {
     let (line, word, was, is) = before.difference(after)?;
     Some(Violation {
-        oracle: Oracle::Permission,
-        operation: operation.to_owned(),
         page: Some(page),
         range: Some(range),
-        writer: None,
         access: Some(Access::Write),
         expected: was,
         found: is,
-        tsc: Tsc::default(),
-        detail: format!("page {page} is not writable, but line {line} word {word} went from {was:#x} to {is:#x}"),
-        events: Vec::new(),
         pages: vec![
             PageDump { what: "the page when write access had been taken away".to_owned(), snapshot: before.clone() },
             PageDump { what: "the page before write access was given back".to_owned(), snapshot: after.clone() },
         ],
+        ..Violation::new(
+            Oracle::Permission,
+            operation,
+            format!("page {page} is not writable, but line {line} word {word} went from {was:#x} to {is:#x}"),
+        )
     })
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     host::facts::Facts,
-    machine::{GuestFinding, Machine, MachineConfig, MachineError, Observer, Privilege, Slot},
+    machine::{AWAY, GuestFinding, Machine, MachineConfig, MachineError, Observer, Privilege, Slot},
     memory::{Arena, ArenaError, Role, System},
     ops::{Bed, Done, Effect, HostOperation, Ledger, OperationError, Rng},
     oracle::{Watch, freshness, progress::Progress},
@@ -355,7 +355,7 @@ fn repeat(
                 tally.operations.fetch_add(1, Relaxed);
                 tally.pages.fetch_add(pages, Relaxed);
             }
-            Done::Busy => std::thread::yield_now(),
+            Done::Busy => std::thread::sleep(AWAY),
             Done::Exhausted => break,
         }
     }

@@ -1,6 +1,9 @@
 //! Host writers: host threads that visit the same pages through the primary MMU, and count like vCPUs do.
 
-use crate::memory::{Arena, Primary, System};
+use crate::{
+    machine::AWAY,
+    memory::{Arena, Primary, System},
+};
 use nostale_guest::{
     page::{LINES, VALUE, counter_offset},
     walk::Walk,
@@ -71,7 +74,7 @@ impl HostWriter {
     fn until_there<E>(&self, mut access: impl FnMut(Primary) -> Result<(), E>, primary: Primary) {
         while access(primary).is_err() {
             self.faults.fetch_add(1, Relaxed);
-            std::thread::yield_now();
+            std::thread::sleep(AWAY);
         }
     }
 }
@@ -88,6 +91,6 @@ pub(super) fn restore_old_copies(arena: &Arena, system: &System, stop: &AtomicBo
         (0..500).for_each(|_| std::hint::spin_loop());
         // SAFETY: an arena page at home, or nothing.
         let _ = unsafe { arena.primary().store(at, old) };
-        std::thread::yield_now();
+        std::thread::sleep(AWAY);
     }
 }

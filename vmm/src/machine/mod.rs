@@ -9,5 +9,6 @@ mod vm;
 pub use boot::{BootError, Privilege};
 pub use exit::{Exit, VcpuFailure};
 pub use stats::{Sample, StatsError};
+pub(crate) use vcpu::AWAY;
 pub use vcpu::{GuestFinding, Observer, VcpuState, VcpuView};
 pub use vm::{Machine, MachineConfig, MachineError, Slot, Stuck};

@@ -18,6 +18,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Between two tries at a page that is away: whoever took it brings it back, and may need this CPU for it. A sleep and no
+/// `sched_yield`: a dozen threads that yield in a loop starved kernel threads for a minute on Linux 6.18 (RCU stall warnings).
+pub(crate) const AWAY: Duration = Duration::from_micros(20);
+
 /// What a vCPU is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VcpuState {
@@ -185,8 +189,7 @@ pub(super) fn run(mut fd: VcpuFd, index: usize, system: &System, view: &VcpuView
             Exit::Unmapped { gpa } => {
                 shared.efaults.fetch_add(1, Relaxed);
                 shared.last_gpa.store(gpa.unwrap_or(u64::MAX), Relaxed);
-                // Whoever took the mapping away brings it back, and may need this CPU for it.
-                std::thread::yield_now();
+                std::thread::sleep(AWAY);
             }
             Exit::Failed(failure) => break VcpuState::Failed(failure),
             Exit::Hypercall(verb) => {

@@ -81,6 +81,9 @@ pub fn run(
                 run_scenario(scenario, config, facts, each, interrupted)?
             }
         };
+        if scenario.backing.huge && result.operations > 0 && result.huge_bytes == 0 {
+            notes.push(format!("{scenario}: the kernel gave no huge page, so this tested small ones"));
+        }
         if let Some(log) = &mut log {
             judge_log(log, scenario, &mut result, &mut notes, hooks);
         }

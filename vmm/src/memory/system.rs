@@ -38,10 +38,14 @@ impl System {
     /// A system slot for an arena of `pages` pages and a vCPU for each role.
     ///
     /// # Errors
-    /// When the host has no memory for it.
+    /// When the host has no memory for it, or the layout no room.
     pub fn new(pages: u64, roles: &[Role]) -> io::Result<Self> {
         let vcpus = roles.len() as u64;
         let size = layout::system_size(pages, vcpus);
+        if size > layout::ARENA {
+            let what = format!("{pages} pages and {vcpus} vCPUs need more boards and tallies than fit below the arena");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
         let file = File::from(memfd_create(c"nostale-system", MFdFlags::MFD_CLOEXEC)?);
         file.set_len(size)?;
         let region = MmapRegion::from_file(FileOffset::new(file, 0), size as usize).map_err(io::Error::other)?;

@@ -5,17 +5,21 @@ use crate::{
     host::facts::{Facts, Need, Row, State},
     memory::Backing,
     ops::{self, Effect, Operation},
-    report::Format,
+    report::{
+        Format,
+        columns::{Column, Columns},
+        text::clean,
+    },
 };
 use anstyle::{AnsiColor, Style};
 use serde_json::json;
-use std::{fmt::Write, process::ExitCode};
+use std::process::ExitCode;
 
 pub(super) fn doctor(common: &Common) -> Result<ExitCode, Refused> {
     let facts = Facts::gather();
     let text = match common.format {
         Format::Json => format!("{:#}\n", as_json(&facts)),
-        Format::Human => as_text(&facts, output::colour(common)),
+        Format::Human => as_text(&facts, output::width(), output::colour(common)),
         other => return Err(format!("doctor has no {other} form; --format human or json").into()),
     };
     output::print(&text)?;
@@ -63,26 +67,34 @@ fn paint(text: &str, colour: AnsiColor, on: bool) -> String {
     format!("{style}{text}{style:#}")
 }
 
-fn as_text(facts: &Facts, colour: bool) -> String {
-    let mut text = String::new();
-    let width = facts.rows().iter().map(|row| row.subject.len()).max().unwrap_or(0);
-    for Row { subject, state, text: what, hint } in facts.rows() {
+/// All of it in at most `width` columns, of which there should be 40.
+fn as_text(facts: &Facts, width: usize, colour: bool) -> String {
+    let mut lines = subjects(facts, colour).lines(width);
+    lines.push(String::new());
+    lines.extend(operations(facts, colour).lines(width));
+    lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect()
+}
+
+fn subjects(facts: &Facts, colour: bool) -> Columns {
+    let mut columns = Columns::new([Column::Word, Column::Word, Column::Text(0)]);
+    for Row { subject, state, text, hint } in facts.rows() {
         let mark = match state {
-            State::Good => paint("good   ", AnsiColor::Green, colour),
+            State::Good => paint("good", AnsiColor::Green, colour),
             State::Limited => paint("limited", AnsiColor::Yellow, colour),
             State::Missing => paint("missing", AnsiColor::Red, colour),
         };
-        let _ = writeln!(text, "{subject:width$}  {mark}  {what}");
-        if let Some(hint) = hint {
-            let _ = writeln!(text, "{:width$}           do: {hint}", "");
-        }
+        let hint = hint.map(|hint| format!("\ndo: {}", clean(&hint))).unwrap_or_default();
+        columns.row(vec![subject.to_owned(), mark, clean(&text) + &hint]);
     }
-    let _ = writeln!(text, "\nHost operations");
-    let width = ops::ALL.iter().map(|operation| operation.name.len()).max().unwrap_or(0);
+    columns
+}
+
+fn operations(facts: &Facts, colour: bool) -> Columns {
+    let mut columns = Columns::new([Column::Word, Column::Text(0), Column::Text(0)]);
+    columns.header(["operation", "runs here on", "what it does, and what it needs"].map(str::to_owned).to_vec());
     for operation in ops::ALL {
         let mut runs = Vec::new();
         let mut needs: Vec<(Need, Vec<&str>)> = Vec::new();
-        let mut senseless = None;
         for backing in Backing::ALL {
             match fares(operation, backing, facts) {
                 Fares::Runs => runs.push(backing.name()),
@@ -90,19 +102,35 @@ fn as_text(facts: &Facts, colour: bool) -> String {
                     Some((_, backings)) => backings.push(backing.name()),
                     None => needs.push((need, vec![backing.name()])),
                 },
-                Fares::Senseless(reason) => senseless = Some(reason),
+                Fares::Senseless(_) => {}
             }
         }
-        let line = match (runs.as_slice(), senseless) {
-            ([], Some(reason)) if needs.is_empty() => format!("nothing to try: {reason}"),
-            ([], _) => paint("does not run here", AnsiColor::Red, colour),
-            (runs, _) => format!("{} {}", paint("runs here:", AnsiColor::Green, colour), runs.join(" ")),
+        let runs = match runs.len() {
+            0 => paint("nothing", AnsiColor::Red, colour),
+            all if all == Backing::ALL.len() => paint("every backing", AnsiColor::Green, colour),
+            _ => runs.join(" "),
         };
-        let _ = writeln!(text, "{:width$}  {}", operation.name, operation.summary);
-        let _ = writeln!(text, "{:width$}  {line}", "");
-        for (Need { what, hint }, backings) in needs {
-            let _ = writeln!(text, "{:width$}  {} needs {what}; do: {hint}", "", backings.join(" "));
-        }
+        let needs = needs.iter().map(|(Need { what, hint }, backings)| {
+            format!("\n{} needs {}\ndo: {}", backings.join(" "), clean(what), clean(hint))
+        });
+        columns.row(vec![operation.name.to_owned(), runs, operation.summary.to_owned() + &needs.collect::<String>()]);
     }
-    text
+    columns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_this_host_has_fits_and_is_in_colour_only_where_that_is_allowed() {
+        let facts = Facts::gather();
+        for width in 40..200 {
+            let text = as_text(&facts, width, false);
+            let wide: Vec<_> = text.lines().filter(|line| line.chars().count() > width).collect();
+            assert!(wide.is_empty(), "{width}: {wide:#?}");
+            assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{width}: {text:?}");
+        }
+        assert!(as_text(&facts, 80, true).contains("\x1b[32mgood\x1b[0m"));
+    }
 }

@@ -32,6 +32,10 @@ impl FromStr for Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whoever wrote an odd number wants to see it again.
+        if !self.0.is_multiple_of(1024) {
+            return write!(f, "{} bytes", self.0);
+        }
         let (mut value, mut unit) = (self.0 as f64, 0);
         while value >= 1024.0 && unit < 4 {
             value /= 1024.0;
@@ -73,6 +77,7 @@ mod tests {
             assert!(text.parse::<Size>().is_err(), "{text}");
         }
         assert_eq!(Size(64 << 20).to_string(), "64 MiB");
+        assert_eq!(Size(5000).to_string(), "5000 bytes");
         assert_eq!(Size(23 << 29).to_string(), "11.5 GiB");
     }
 

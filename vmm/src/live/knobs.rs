@@ -21,17 +21,22 @@ pub struct Held {
 /// Sets what `plan` wants. What cannot be set is a note and no error: the memory is then in smaller pages, which results say.
 pub fn prepare(plan: &[Scenario], facts: &Facts, knobs: &Knobs, notes: &mut Vec<String>) -> Held {
     let wants = |kind| plan.iter().any(|scenario| scenario.backing.huge && scenario.backing.kind == kind);
-    let mut wanted = Vec::new();
-    if wants(BackingKind::Anon) && facts.thp.enabled.known().is_some_and(|now| now == "never") {
-        wanted.push((THP, "madvise"));
-    }
-    if wants(BackingKind::Memfd) && facts.thp.shmem_enabled.known().is_some_and(|now| now == "never" || now == "deny") {
-        wanted.push((SHMEM, "advise"));
-    }
+    let settings = [
+        (wants(BackingKind::Anon), THP, &facts.thp.enabled, "madvise"),
+        (wants(BackingKind::Memfd), SHMEM, &facts.thp.shmem_enabled, "advise"),
+    ];
     let mut held = Held::default();
-    for (path, value) in wanted {
+    for (wanted, path, now, value) in settings {
+        let Some(now) = now.known().filter(|_| wanted) else { continue };
+        // What is there already may be there only until another run ends; to want it as well keeps it.
+        let there = now == value;
+        if !there && now != "never" && now != "deny" {
+            continue;
+        }
         match knobs.set(&Knob::choice(path), value) {
             Ok(guard) => held._guards.push(guard),
+            // Not every user may write there, and need not.
+            Err(_) if there => {}
             Err(error) => notes.push(format!("{path} stays as it is: {error}")),
         }
     }

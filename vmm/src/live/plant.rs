@@ -1,5 +1,6 @@
 //! Planted faults: a deliberately wrong host, one for each oracle, to see that the oracle can fail.
 
+use super::plan::near;
 use std::{fmt, str::FromStr};
 use thiserror::Error;
 
@@ -64,13 +65,20 @@ impl fmt::Display for Plant {
 
 /// No planted fault has this name.
 #[derive(Debug, Error)]
-#[error("unknown fault '{0}'")]
-pub struct UnknownPlant(pub String);
+#[error("unknown fault '{name}'{}; known: {}", near(name, names()), names().collect::<Vec<_>>().join(", "))]
+pub struct UnknownPlant {
+    /// As given.
+    pub name: String,
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    Plant::ALL.into_iter().map(Plant::name)
+}
 
 impl FromStr for Plant {
     type Err = UnknownPlant;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|plant| plant.name() == name).ok_or_else(|| UnknownPlant(name.to_owned()))
+        Self::ALL.into_iter().find(|plant| plant.name() == name).ok_or_else(|| UnknownPlant { name: name.to_owned() })
     }
 }

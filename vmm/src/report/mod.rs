@@ -1,6 +1,7 @@
 //! What a run came to, and the forms in which people and machines read it. The structures here *are* the JSON schema: units are
 //! in the names, and fields are only ever added.
 
+pub(crate) mod columns;
 mod format;
 pub mod human;
 pub mod json;
@@ -8,7 +9,7 @@ pub mod junit;
 pub mod ktap;
 pub mod outdir;
 pub mod progress;
-mod text;
+pub(crate) mod text;
 pub mod units;
 
 #[cfg(test)]

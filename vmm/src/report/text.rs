@@ -1,30 +1,21 @@
-//! Text that fits: free of control characters, wrapped at words, or shortened.
+//! Text that fits: free of control characters, and wrapped at words.
 //!
 //! Reasons and details carry what system calls, paths and the kernel log said. None of that may move the cursor of a terminal or
 //! break a line-based format. Every character counts as one column.
 
 /// One line without control characters: runs of them and of white space become one space.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let words = text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ")
 }
 
 /// Columns that a text takes.
-pub(super) fn columns(text: &str) -> usize {
+fn columns(text: &str) -> usize {
     text.chars().count()
 }
 
-/// At most `width` columns, the last of them an ellipsis if something had to go.
-pub(super) fn shorten(text: &str, width: usize) -> String {
-    if columns(text) <= width {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
-    format!("{}…", kept.trim_end())
-}
-
 /// Lines of at most `width` columns; a word that is longer than that is cut.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
     let mut lines = Vec::new();
     let mut line = String::new();
@@ -71,13 +62,5 @@ mod tests {
         assert_eq!(wrap("", 5), [""]);
         assert_eq!(wrap("ab", 0), ["a", "b"]);
         assert_eq!(hanging("note: ", "one two", 9), ["note: one", "      two"]);
-    }
-
-    #[test]
-    fn shortening_says_that_something_is_gone() {
-        assert_eq!(shorten("mremap", 6), "mremap");
-        assert_eq!(shorten("mremap", 5), "mrem…");
-        assert_eq!(shorten("a bc", 3), "a…");
-        assert_eq!(shorten("µµµµ", 2), "µ…");
     }
 }

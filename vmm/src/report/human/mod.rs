@@ -29,6 +29,11 @@ pub struct HumanOptions {
 pub fn render(report: &RunReport, options: &HumanOptions) -> String {
     let width = options.width.max(NARROWEST);
     let mut lines = table::render(&report.scenarios, width, options.color);
+    let skipped = table::skipped(&report.scenarios, width);
+    if !skipped.is_empty() {
+        lines.push(String::new());
+        lines.extend(skipped);
+    }
     for scenario in &report.scenarios {
         if !matches!(scenario.verdict, Verdict::Coherent | Verdict::Skipped) {
             lines.push(String::new());

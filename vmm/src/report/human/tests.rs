@@ -27,8 +27,9 @@ mremap            memfd               12.3 k             91.2 M          312 k  
 mremap-dontunmap  anon                12.3 k             91.2 M          312 k         4.1 ms  coherent
 migrate           anon-thp               0.4                310          312 k         10.0 s  stuck
 protect           anon                12.3 k             91.2 M              0         4.1 ms  vacuous
-migrate-nodes     file-private  needs two memory nodes (this host has 1); boot with            skipped
-                                numa=fake=2
+migrate-nodes     file-private             -                  -              -              -  skipped
+
+skipped: migrate-nodes on file-private: needs two memory nodes (this host has 1); boot with numa=fake=2
 
 violation: mremap on memfd
   finality: 1 write after the operation had returned
@@ -82,21 +83,18 @@ mremap            memfd         12.3 k    91.2 M   312 k  4.1 ms  violation
 mremap-dontunmap  anon          12.3 k    91.2 M   312 k  4.1 ms  coherent
 migrate           anon-thp         0.4       310   312 k  10.0 s  stuck
 protect           anon          12.3 k    91.2 M       0  4.1 ms  vacuous
-migrate-nodes     file-private  needs two memory nodes (this      skipped
-                                host has 1); boot with
-                                numa=fake=2
+migrate-nodes     file-private       -         -       -       -  skipped
 ";
     assert_eq!(table(&sample::run(), 80), expected);
     let expected = "\
-operation         backing      verdict
-mremap            anon         coherent
-mremap            memfd        violation
-mremap-dontunmap  anon         coherent
-migrate           anon-thp     stuck
-protect           anon         vacuous
-migrate-nodes     file-priva…  skipped
-  needs two memory nodes (this host has
-  1); boot with numa=fake=2
+operation       backing       verdict
+mremap          anon          coherent
+mremap          memfd         violation
+mremap-dontunm  anon          coherent
+ap
+migrate         anon-thp      stuck
+protect         anon          vacuous
+migrate-nodes   file-private  skipped
 ";
     assert_eq!(table(&sample::run(), 0), expected);
 }
@@ -181,13 +179,17 @@ fn nothing_ran() {
     assert_eq!(show(&of(Vec::new()), 80, false), "skipped: no scenario was chosen (seed 0x5eed, kernel 6.18.44, shadow MMU)\n");
     let mut unexplained = skipped("fork", "anon", "");
     unexplained.reason = None;
-    let report = of(vec![skipped("mremap", "anon", "no /dev/kvm"), unexplained]);
+    let report = of(vec![skipped("mremap", "anon", "no /dev/kvm"), unexplained, skipped("remap", "memfd", "no /dev/kvm")]);
     let expected = "\
 operation  backing  operations/s  verified writes/s  invalidations  longest stall  verdict
-mremap     anon     no /dev/kvm                                                    skipped
-fork       anon     no reason was given                                            skipped
+mremap     anon                -                  -              -              -  skipped
+fork       anon                -                  -              -              -  skipped
+remap      memfd               -                  -              -              -  skipped
 
-skipped: none of 2 scenarios could run (seed 0x5eed, kernel 6.18.44, shadow MMU)
+skipped: mremap on anon, remap on memfd: no /dev/kvm
+skipped: fork on anon: no reason was given
+
+skipped: none of 3 scenarios could run (seed 0x5eed, kernel 6.18.44, shadow MMU)
 ";
     assert_eq!(show(&report, 120, false), expected);
 }

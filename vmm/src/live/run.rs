@@ -43,7 +43,8 @@ impl Hooks for NoHooks {}
 /// Runs the whole plan in `time`, shared among the scenarios that can run here, until `interrupted`.
 ///
 /// # Errors
-/// The scenario that could not be set up, and why: a matter of the environment, not of coherency.
+/// The first scenario could not be set up: a matter of the environment, not of coherency. When a later one cannot, that is its
+/// result.
 pub fn run(
     plan: &[Scenario],
     config: &Config,
@@ -71,14 +72,21 @@ pub fn run(
         let reason = reason(scenario);
         hooks.starts(scenario, if reason.is_some() { Duration::ZERO } else { each });
         let mut result = match reason {
-            Some(reason) => skipped(scenario, config, reason, each),
+            Some(reason) => not_run(scenario, config, Verdict::Skipped, reason, each),
             None => {
                 if config.plant == Some(Plant::KernelMessage)
                     && let Err(unavailable) = kmsg::plant(&plant_line())
                 {
                     notes.push(format!("the kernel message could not be planted: {unavailable}"));
                 }
-                run_scenario(scenario, config, facts, each, interrupted)?
+                match run_scenario(scenario, config, facts, each, interrupted) {
+                    Ok(result) => result,
+                    // The first one says what is wrong with what was asked for; later, results are worth keeping.
+                    Err(error) if scenarios.iter().all(|done: &ScenarioResult| done.verdict == Verdict::Skipped) => {
+                        return Err(error);
+                    }
+                    Err(error) => not_run(scenario, config, Verdict::Vacuous, format!("could not be set up: {error}"), each),
+                }
             }
         };
         if scenario.backing.huge && result.operations > 0 && result.huge_bytes == 0 {
@@ -160,11 +168,11 @@ fn judge_log(
     }
 }
 
-fn skipped(scenario: &Scenario, config: &Config, reason: String, each: Duration) -> ScenarioResult {
+fn not_run(scenario: &Scenario, config: &Config, verdict: Verdict, reason: String, each: Duration) -> ScenarioResult {
     ScenarioResult {
         name: scenario.name(),
         backing: scenario.backing.name().to_owned(),
-        verdict: Verdict::Skipped,
+        verdict,
         reason: Some(reason),
         method: None,
         seconds: 0.0,

@@ -82,15 +82,17 @@ impl HostWriter {
 /// The planted fault *old copy*: remembers counters of hot pages and writes them back a little later.
 pub(super) fn restore_old_copies(arena: &Arena, system: &System, stop: &AtomicBool) {
     let control = system.control();
-    let mut n = 0;
     while !stop.load(Relaxed) {
-        n += 1;
-        let page = (control.hot_start.load(Relaxed) + n % 16).min(arena.pages() - 1);
-        let at = Hva::new(arena.hva(page).get() + counter_offset(0));
-        let Ok(old) = arena.primary().load(at) else { continue };
-        (0..500).for_each(|_| std::hint::spin_loop());
-        // SAFETY: an arena page at home, or nothing.
-        let _ = unsafe { arena.primary().store(at, old) };
+        let hot = control.hot_start.load(Relaxed);
+        let hot = hot..(hot + control.hot_pages.load(Relaxed).min(64)).min(arena.pages());
+        let places: Vec<Hva> = hot.map(|page| Hva::new(arena.hva(page).get() + counter_offset(0))).collect();
+        let old: Vec<_> = places.iter().map(|&at| arena.primary().load(at)).collect();
         std::thread::sleep(AWAY);
+        for (at, old) in places.into_iter().zip(old) {
+            if let Ok(old) = old {
+                // SAFETY: an arena page at home, or nothing.
+                let _ = unsafe { arena.primary().store(at, old) };
+            }
+        }
     }
 }

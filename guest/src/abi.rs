@@ -160,12 +160,8 @@ pub struct Counts {
     pub write_visits: AtomicU64,
     /// TSC at the end of the last batch.
     pub last_tsc: AtomicU64,
-    /// TSC after the first write.
-    pub first_write_tsc: AtomicU64,
     /// Longest time between the ends of two batches, in TSC ticks.
     pub longest_gap: AtomicU64,
-    /// When that gap ended.
-    pub longest_gap_end: AtomicU64,
     /// Failed checks, of which only the first [`FINDINGS_REPORTED`] leave the guest.
     pub findings: AtomicU64,
 }
@@ -232,8 +228,8 @@ pub struct Assertion {
 
 /// What the host has published about one arena page. The guest reads this *before* it touches the page.
 ///
-/// Every number only grows, but for 0, which means "in flux: promise nothing". The host stores 0 before it makes a published
-/// number untrue, and the guest reads a number again before it calls a page stale.
+/// Every number only grows, but for `returned`, where 0 means "in flux: promise nothing". The host stores 0 there before it makes a
+/// published number untrue, and the guest reads it again before it calls a page stale.
 #[derive(Debug, Default)]
 #[repr(C, align(32))]
 pub struct Board {

@@ -81,10 +81,8 @@ fn total(bed: &Bed<'_>, writers: &[HostWriter]) -> u64 {
     let host: u64 = writers.iter().map(|writer| writer.visits.load(Relaxed)).sum();
     let mut sums = [0; LINES];
     for frame in 0..bed.arena.witnessed() {
-        if let Some(page) = bed.arena.frame(Frame(frame as u32)) {
-            for (line, sum) in sums.iter_mut().enumerate() {
-                *sum += page.line(line).counter.load(Relaxed);
-            }
+        if let Some(page) = bed.arena.snapshot_frame(Frame(frame as u32)) {
+            sums.iter_mut().zip(page.counters()).for_each(|(sum, counter)| *sum += counter);
         }
     }
     conservation::total(guest + host, sums).map_or(0, |difference| {

@@ -8,6 +8,7 @@ mod plant;
 mod run;
 mod session;
 mod third;
+mod threads;
 mod verdict;
 mod watching;
 mod writer;

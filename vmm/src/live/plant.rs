@@ -1,6 +1,8 @@
 //! Planted faults: a deliberately wrong host, one for each oracle, to see that the oracle can fail.
 
 use super::plan::near;
+use super::{Config, Scenario};
+use crate::{host::facts::Facts, ops::Effect};
 use std::{fmt, str::FromStr};
 use thiserror::Error;
 
@@ -14,6 +16,9 @@ pub enum Plant {
     StaleTranslation,
     /// The same, and no operation ever says that it has returned, so that nobody but third threads can tell (third thread).
     StillRunning,
+    /// A write goes astray to a page that was just moved away, discarded, or left to a forked child (finality, where there is no
+    /// second mapping).
+    StrayWrite,
     /// Host writers publish values that they have not written (freshness).
     UnwrittenValue,
     /// vCPU 0's thread is held on its way back into the guest (progress).
@@ -26,10 +31,11 @@ pub enum Plant {
 
 impl Plant {
     /// Every planted fault.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::OldCopy,
         Self::StaleTranslation,
         Self::StillRunning,
+        Self::StrayWrite,
         Self::UnwrittenValue,
         Self::HeldVcpu,
         Self::Ring0,
@@ -42,6 +48,29 @@ impl Plant {
         matches!(self, Self::StaleTranslation | Self::StillRunning)
     }
 
+    /// Why it cannot be planted in a scenario, if so.
+    #[must_use]
+    pub fn impossible(self, scenario: &Scenario, config: &Config, facts: &Facts) -> Option<String> {
+        let replaces = scenario.effects().any(|effect| effect != Effect::Preserves);
+        let astray = ["mremap", "mremap-merge", "mremap-dontunmap", "discard", "fork"];
+        let reason = match self {
+            Self::StaleTranslation | Self::StillRunning if !scenario.backing.is_shared() => {
+                "private memory has no second mapping for a stale translation to show"
+            }
+            Self::StillRunning if !scenario.effects().any(|effect| effect == Effect::Exchanges) => {
+                "only operations that exchange pages have third threads to tell"
+            }
+            Self::StrayWrite if !scenario.operations.iter().any(|operation| astray.contains(&operation.name)) => {
+                "no operation here takes a page away that could still be written"
+            }
+            Self::UnwrittenValue if replaces => "host values have no place on pages that are replaced",
+            Self::UnwrittenValue if config.host_writers == 0 => "there is no host writer to publish values",
+            Self::KernelMessage => return facts.need_kernel_log().err().map(|need| need.to_string()),
+            _ => return None,
+        };
+        Some(reason.to_owned())
+    }
+
     /// Its name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -49,6 +78,7 @@ impl Plant {
             Self::OldCopy => "old-copy",
             Self::StaleTranslation => "stale-translation",
             Self::StillRunning => "still-running",
+            Self::StrayWrite => "stray-write",
             Self::UnwrittenValue => "unwritten-value",
             Self::HeldVcpu => "held-vcpu",
             Self::Ring0 => "ring0",

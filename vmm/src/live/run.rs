@@ -61,7 +61,13 @@ pub fn run(
             None
         }
     };
-    let reason = |scenario: &Scenario| scenario.inapplicable().map(str::to_owned).or_else(|| scenario.missing(facts));
+    let unplantable = |scenario: &Scenario| {
+        let plant = config.plant?;
+        plant.impossible(scenario, config, facts).map(|reason| format!("{plant} cannot be planted: {reason}"))
+    };
+    let reason = |scenario: &Scenario| {
+        scenario.inapplicable().map(str::to_owned).or_else(|| scenario.missing(facts)).or_else(|| unplantable(scenario))
+    };
     let runnable = plan.iter().filter(|scenario| reason(scenario).is_none()).count();
     let each = time.checked_div(runnable.max(1) as u32).unwrap_or(time);
     let mut scenarios = Vec::new();
@@ -142,13 +148,14 @@ fn judge_log(
         let batch = match log.read_new() {
             Ok(batch) => batch,
             Err(error) => {
+                doubt(result, format!("the kernel log could not be read: {error}"));
                 notes.push(format!("the kernel log could not be read after {scenario}: {error}"));
                 return;
             }
         };
         batch.records.iter().for_each(|record| hooks.kernel_line(&record.text));
         if batch.lost > 0 {
-            notes.push(format!("{} lines of the kernel log were lost during {scenario}", batch.lost));
+            doubt(result, format!("{} lines of the kernel log were lost, and may have held an alarm", batch.lost));
         }
         for (alarm, record) in batch.alarms() {
             // Every process sees every planted line; only its own is meant.
@@ -156,7 +163,8 @@ fn judge_log(
                 continue;
             }
             result.verdict = Verdict::Violation;
-            result.reason.get_or_insert_with(|| format!("kernel: {}", record.text));
+            let earlier = result.reason.take().map_or(String::new(), |reason| format!("; {reason}"));
+            result.reason = Some(format!("kernel: {}{earlier}", record.text));
             result.violations.push(Violation {
                 found: 1,
                 ..Violation::new(Oracle::Kernel, &result.name, format!("{alarm:?}: {}", record.text))
@@ -165,6 +173,14 @@ fn judge_log(
         if !batch.more {
             return;
         }
+    }
+}
+
+/// A run that cannot say whether the kernel complained proves nothing.
+fn doubt(result: &mut ScenarioResult, reason: String) {
+    if result.verdict == Verdict::Coherent {
+        result.verdict = Verdict::Vacuous;
+        result.reason = Some(reason);
     }
 }
 
@@ -179,6 +195,7 @@ fn not_run(scenario: &Scenario, config: &Config, verdict: Verdict, reason: Strin
         operations: 0,
         operations_per_second: 0.0,
         pages: 0,
+        by_operation: Vec::new(),
         guest_writes: 0,
         host_writes: 0,
         writes_per_second: 0.0,
@@ -189,6 +206,8 @@ fn not_run(scenario: &Scenario, config: &Config, verdict: Verdict, reason: Strin
         invalidations: 0,
         installs: 0,
         efaults: 0,
+        witnessed_pages: 0,
+        third_thread_sightings: 0,
         huge_bytes: 0,
         start_us: 0.0,
         check_us: 0.0,

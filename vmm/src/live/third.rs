@@ -19,7 +19,7 @@ use std::sync::atomic::{
 /// Pages looked at before the stop flag is.
 const ROUND: u64 = 64;
 
-/// Looks at the hot pages until `stop`; gives the number of new pages it saw first.
+/// Looks at the hot pages until `stop`, and counts the new pages that it saw first.
 pub(super) fn watch(arena: &Arena, system: &System, watch: &Watch, actor: usize, stop: &AtomicBool, sightings: &AtomicU64) {
     let control = system.control();
     while !stop.load(Relaxed) {

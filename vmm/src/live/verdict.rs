@@ -1,30 +1,20 @@
 //! From what is known of a scenario to its verdict.
 
-use super::{Config, Scenario, judge, watching::Watching, writer::HostWriter};
+use super::{Config, Scenario, judge, threads::Ground, watching::Watching};
 use crate::{
     host::clock,
     machine::Sample,
-    memory::System,
-    ops::OperationError,
-    oracle::{Findings, Watch, vacuity},
-    report::{ScenarioResult, Verdict},
+    ops::{Effect, OperationError},
+    oracle::{Findings, Oracle, Violation, vacuity},
+    report::{OperationCount, ScenarioResult, Verdict},
 };
 use nostale_guest::page::LINES;
 use nostale_notifier::addr::PAGE_SIZE;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-/// What happened while operations ran.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) operations: AtomicU64,
-    pub(super) pages: AtomicU64,
-}
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What is known when a scenario's threads have ended.
 pub(super) struct Run<'a> {
-    pub(super) system: &'a System,
-    pub(super) watch: &'a Watch,
-    pub(super) writers: &'a [HostWriter],
+    pub(super) ground: &'a Ground,
     pub(super) seconds: f64,
     pub(super) start_us: f64,
     pub(super) check_us: f64,
@@ -32,42 +22,57 @@ pub(super) struct Run<'a> {
     pub(super) kvm: Sample,
     pub(super) method: Option<String>,
     pub(super) watching: Watching,
-    pub(super) failed: Vec<OperationError>,
-    pub(super) tally: Tally,
+    pub(super) failed: Vec<(&'static str, OperationError)>,
 }
 
 /// The verdict on a scenario, and everything that is known about it.
 pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> ScenarioResult {
-    let Run { system, watch, writers, seconds, start_us, check_us, lost, kvm, method, watching, failed, tally } = run;
-    let (visits, write_visits) = judge::visits(system);
-    let host_visits: u64 = writers.iter().map(|writer| writer.visits.load(Relaxed)).sum();
-    let operations = tally.operations.load(Relaxed);
-    let Findings { violations, counts, stale_writes } = watch.take();
-    let stale_reads: u64 = system.all_vcpus().map(|vcpu| vcpu.counts.findings.load(Relaxed)).sum();
+    let Run { ground, seconds, start_us, check_us, lost, kvm, method, watching, failed } = run;
+    let (visits, write_visits) = judge::visits(&ground.system);
+    let host_visits: u64 = ground.writers.iter().map(|writer| writer.visits.load(Relaxed)).sum();
+    let by_operation: Vec<_> = ground
+        .operations
+        .iter()
+        .map(|(name, tally)| OperationCount {
+            name: (*name).to_owned(),
+            operations: tally.operations.load(Relaxed),
+            pages: tally.pages.load(Relaxed),
+        })
+        .collect();
+    let operations: u64 = by_operation.iter().map(|count| count.operations).sum();
+    let sightings = ground.sightings.load(Relaxed);
+    let Findings { mut violations, counts, stale_writes, witnessed } = ground.watch.take();
+    let stale_reads: u64 = ground.system.all_vcpus().map(|vcpu| vcpu.counts.findings.load(Relaxed)).sum();
     let Watching { stuck, failure, huge_bytes, efaults, .. } = watching;
 
-    let vacuous = vacuity::judge(&kvm, visits, operations);
+    // The worst first; then what explains the rest.
     let (verdict, reason) = if !counts.is_empty() {
         let oracles: Vec<_> = counts.iter().map(|(oracle, n)| format!("{oracle} ({n})")).collect();
         (Verdict::Violation, Some(oracles.join(", ")))
-    } else if let Some(failure) = failure {
-        // A vCPU that failed before it had a single translation says nothing about coherency.
-        if kvm.installs() == 0 {
-            (Verdict::Vacuous, Some(format!("no translation was installed, and then {failure}")))
+    } else if let Some((failure, lacking)) = failure {
+        if kvm.installs() == 0 && kvm.sptes() == 0 {
+            // A vCPU that failed before it had a single translation says nothing about coherency.
+            (Verdict::Vacuous, Some(format!("no translation was installed in the secondary MMU, and then {failure}")))
+        } else if lacking {
+            (Verdict::Vacuous, Some(failure))
         } else {
+            violations.push(Violation::new(Oracle::Progress, &scenario.name(), failure.clone()));
             (Verdict::Violation, Some(failure))
         }
+    } else if let Some((name, error)) = failed.first() {
+        (Verdict::Vacuous, Some(format!("{name} failed: {error}")))
     } else if let Some(stuck) = stuck {
         (Verdict::Stuck, Some(format!("no progress: {stuck}")))
-    } else if let Some(error) = failed.first() {
-        (Verdict::Vacuous, Some(format!("an operation failed: {error}")))
-    } else if let Some(reason) = vacuous {
+    } else if let Some(reason) = vacuity::judge(&kvm, visits, operations)
+        .or_else(|| idle(&by_operation))
+        .or_else(|| unseen(scenario, witnessed, sightings))
+    {
         (Verdict::Vacuous, Some(reason))
     } else {
         (Verdict::Coherent, None)
     };
     let lines = LINES as u64;
-    let longest = system.all_vcpus().map(|vcpu| vcpu.counts.longest_gap.load(Relaxed)).max().unwrap_or(0);
+    let longest = ground.system.all_vcpus().map(|vcpu| vcpu.counts.longest_gap.load(Relaxed)).max().unwrap_or(0);
     ScenarioResult {
         name: scenario.name(),
         backing: scenario.backing.name().to_owned(),
@@ -77,7 +82,8 @@ pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> Sc
         seconds,
         operations,
         operations_per_second: operations as f64 / seconds,
-        pages: tally.pages.load(Relaxed),
+        pages: by_operation.iter().map(|count| count.pages).sum(),
+        by_operation,
         guest_writes: write_visits * lines,
         host_writes: host_visits * lines,
         writes_per_second: ((write_visits + host_visits) * lines) as f64 / seconds,
@@ -88,6 +94,8 @@ pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> Sc
         invalidations: kvm.invalidations(),
         installs: kvm.installs(),
         efaults,
+        witnessed_pages: witnessed,
+        third_thread_sightings: sightings,
         huge_bytes,
         start_us,
         check_us,
@@ -97,11 +105,29 @@ pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> Sc
     }
 }
 
+/// The operation of several that did nothing: without it, the others were another scenario.
+fn idle(by_operation: &[OperationCount]) -> Option<String> {
+    by_operation.iter().find(|count| count.operations == 0).map(|count| format!("{} did nothing", count.name))
+}
+
+/// The oracle that had nothing to look at, in a scenario that is there for it.
+fn unseen(scenario: &Scenario, witnessed: u64, sightings: u64) -> Option<String> {
+    let replaces = scenario.effects().any(|effect| effect != Effect::Preserves);
+    let exchanges = scenario.effects().any(|effect| effect == Effect::Exchanges);
+    if replaces && witnessed == 0 {
+        return Some("no page that was replaced could be looked at again".to_owned());
+    }
+    (exchanges && sightings == 0).then(|| "no third thread ever saw a new page first".to_owned())
+}
+
 /// The line that runs this scenario alone, with the same choices.
 pub(super) fn replay(scenario: &Scenario, config: &Config, seconds: f64) -> String {
-    let plant = config.plant.map_or(String::new(), |plant| format!(" --plant {plant}"));
+    let mut more = config.plant.map_or(String::new(), |plant| format!(" --plant {plant}"));
+    if scenario.backing.has_file() && config.file_dir != std::env::temp_dir() {
+        more += &format!(" --file-dir {}", config.file_dir.display());
+    }
     format!(
-        "nostale run --ops {} --backing {} --vcpus {} --host-writers {} --memory {} --seconds {} --seed {:#x}{plant}",
+        "nostale run --ops {} --backing {} --vcpus {} --host-writers {} --memory {} --seconds {} --seed {:#x}{more}",
         scenario.name(),
         scenario.backing,
         config.vcpus,

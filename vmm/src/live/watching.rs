@@ -1,11 +1,16 @@
 //! What is seen from outside while a scenario runs: KVM's gauges at their highest, huge pages, and signs of life.
 
+use super::threads::Ground;
 use crate::{
-    machine::{Machine, Sample, VcpuState},
-    memory::{Arena, Pagemap, System},
+    machine::{Machine, Sample, VcpuFailure, VcpuState},
+    memory::Pagemap,
     oracle::progress::Progress,
 };
-use std::{sync::atomic::Ordering::Relaxed, time::Instant};
+use nix::errno::Errno;
+use std::{
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
 
 #[derive(Debug)]
 pub(super) struct Watching {
@@ -15,8 +20,8 @@ pub(super) struct Watching {
     pub(super) efaults: u64,
     /// Which vCPUs make no progress.
     pub(super) stuck: Option<String>,
-    /// Which vCPUs failed.
-    pub(super) failure: Option<String>,
+    /// Which vCPUs failed, and whether for lack of something rather than through the kernel's fault.
+    pub(super) failure: Option<(String, bool)>,
 }
 
 /// Looks between two readings of the process's memory map, which is slow when operations have cut it to pieces.
@@ -33,7 +38,8 @@ impl Watching {
     }
 
     /// Looks once.
-    pub(super) fn look(&mut self, machine: &Machine, arena: &Arena, system: &System, progress: &mut Progress) {
+    pub(super) fn look(&mut self, machine: &Machine, ground: &Ground, progress: &mut Progress) {
+        let (arena, system) = (&ground.arena, &ground.system);
         if let Ok(sample) = machine.sample() {
             self.most = self.with_most(sample);
         }
@@ -43,11 +49,14 @@ impl Watching {
         self.looks += 1;
         self.note_failures(machine);
         let stuck = progress.observe(Instant::now(), system.all_vcpus().map(|vcpu| vcpu.counts.visits.load(Relaxed)));
-        if let Some((vcpu, still)) = stuck.first() {
-            let view = machine.views().nth(*vcpu);
-            let efaults = view.map_or(0, |view| view.efaults());
-            let last = view.and_then(|view| view.last_fault()).map_or(String::new(), |gpa| format!(", last at gpa {gpa}"));
-            self.stuck = Some(format!("vCPU {vcpu} for {:.1} s ({efaults} EFAULT retries so far{last})", still.as_secs_f64()));
+        if !stuck.is_empty() {
+            let describe = |(vcpu, still): &(usize, Duration)| {
+                let view = machine.views().nth(*vcpu);
+                let efaults = view.map_or(0, |view| view.efaults());
+                let last = view.and_then(|view| view.last_fault()).map_or(String::new(), |gpa| format!(", last at gpa {gpa}"));
+                format!("vCPU {vcpu} for {:.1} s ({efaults} EFAULT retries so far{last})", still.as_secs_f64())
+            };
+            self.stuck = Some(stuck.iter().map(describe).collect::<Vec<_>>().join("; "));
         }
     }
 
@@ -55,12 +64,16 @@ impl Watching {
     pub(super) fn note_failures(&mut self, machine: &Machine) {
         self.efaults = machine.views().map(|view| view.efaults()).sum();
         let failures = machine.views().enumerate().filter_map(|(vcpu, view)| match view.state() {
-            VcpuState::Failed(failure) => Some(format!("vCPU {vcpu}: {failure}")),
+            VcpuState::Failed(failure) => {
+                let lacking = matches!(failure, VcpuFailure::FailedEntry { .. } | VcpuFailure::Ioctl(Errno::ENOMEM));
+                Some((format!("vCPU {vcpu}: {failure}"), lacking))
+            }
             _ => None,
         });
         let failures: Vec<_> = failures.collect();
         if !failures.is_empty() {
-            self.failure = Some(failures.join("; "));
+            let lacking = failures.iter().all(|(_, lacking)| *lacking);
+            self.failure = Some((failures.into_iter().map(|(text, _)| text).collect::<Vec<_>>().join("; "), lacking));
         }
     }
 

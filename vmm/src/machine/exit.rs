@@ -75,7 +75,7 @@ fn suberror_name(suberror: u32) -> &'static str {
     }
 }
 
-/// Reads a return from KVM_RUN. `details` is asked for what the exit itself does not carry.
+/// Reads a return from KVM_RUN.
 pub(super) fn classify(result: Result<VcpuExit<'_>, Errno>) -> Exit {
     match result {
         Ok(VcpuExit::IoOut(HYPERCALL_PORT, data)) => {

@@ -173,6 +173,7 @@ impl VcpuView {
 /// Runs a vCPU until it stops, fails or is abandoned.
 pub(super) fn run(mut fd: VcpuFd, index: usize, system: &System, view: &VcpuView, observer: &dyn Observer) {
     let shared = &view.shared;
+    let _end = SayPanicked(view);
     view.set(VcpuState::Running);
     let end = loop {
         if shared.abandon.load(Relaxed) {
@@ -209,6 +210,17 @@ pub(super) fn run(mut fd: VcpuFd, index: usize, system: &System, view: &VcpuView
         }
     };
     view.set(end);
+}
+
+/// A vCPU whose thread panics must not look stuck: that would blame the kernel.
+struct SayPanicked<'a>(&'a VcpuView);
+
+impl Drop for SayPanicked<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.set(VcpuState::Failed(VcpuFailure::Unexpected("its thread panicked".to_owned())));
+        }
+    }
 }
 
 fn pause(view: &VcpuView) {

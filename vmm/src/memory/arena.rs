@@ -4,13 +4,14 @@
 use super::{
     Backing, BackingKind, Fault, Frame, FramePool, Primary, Zone,
     claim::{Claim, Claims},
+    forced::Forced,
     snapshot::Snapshot,
 };
 use nix::{
     errno::Errno,
     sys::memfd::{MFdFlags, memfd_create},
 };
-use nostale_guest::page::{LINES, Page, word_offset};
+use nostale_guest::page::{Line, Page, word_offset};
 use nostale_notifier::{
     Hva, HvaRange,
     addr::{PAGE_SIZE, PMD_SIZE},
@@ -70,6 +71,7 @@ pub struct Arena {
     claims: Claims,
     generation: AtomicU64,
     primary: Primary,
+    forced: Forced,
     // Dropped last: it unmaps home.
     zone: Zone,
 }
@@ -107,6 +109,7 @@ impl Arena {
             claims: Claims::default(),
             generation: AtomicU64::new(1),
             primary: Primary::new(),
+            forced: Forced::open(),
             zone,
         };
         arena.map_home().map_err(map_error)?;
@@ -258,6 +261,14 @@ impl Arena {
         Snapshot::read(|offset| self.primary.load(Hva::new(at.get() + offset)))
     }
 
+    /// The page at `at`, whatever its protection.
+    ///
+    /// # Errors
+    /// When nothing is mapped there, or the kernel does not let us.
+    pub fn snapshot_protected(&self, at: Hva) -> Result<Snapshot, Fault> {
+        self.forced.snapshot(at)
+    }
+
     /// A frame through the witness, word by word.
     #[must_use]
     pub fn snapshot_frame(&self, frame: Frame) -> Option<Snapshot> {
@@ -272,9 +283,35 @@ impl Arena {
     /// # Errors
     /// When nothing is mapped there for writing.
     pub fn store_word(&self, at: Hva, line: usize, value: u64) -> Result<(), Fault> {
-        debug_assert!(line < LINES);
-        // SAFETY: callers name pages of this arena, at home or away.
-        unsafe { self.primary.store(Hva::new(at.get() + word_offset(line)), value) }
+        self.store(Hva::new(at.get() + word_offset(line)), value)
+    }
+
+    /// Stores `returned` to vCPU 0's stamp on the page at `at`, through the primary MMU: what a stale write would leave.
+    ///
+    /// # Errors
+    /// When nothing is mapped there for writing.
+    pub fn store_stamp(&self, at: Hva, returned: u64) -> Result<(), Fault> {
+        self.store(Hva::new(at.get() + std::mem::offset_of!(Line, stamps) as u64), returned)
+    }
+
+    /// Stores the host's word on `line` of a frame, through the witness.
+    ///
+    /// # Errors
+    /// When there is no such frame, or the file behind it has no room.
+    pub fn store_frame_word(&self, frame: Frame, line: usize, value: u64) -> Result<(), Fault> {
+        let offset = u64::from(frame.0) * PAGE_SIZE + word_offset(line);
+        let witness = self.witness().filter(|witness| offset < witness.bytes());
+        let at = witness.and_then(|witness| witness.start().checked_add(offset)).ok_or(Fault(Hva::new(offset)))?;
+        // SAFETY: inside the witness, which is mapped as long as `self`.
+        unsafe { self.primary.store(at, value) }
+    }
+
+    fn store(&self, at: Hva, value: u64) -> Result<(), Fault> {
+        if !self.zone.contains(at) {
+            return Err(Fault(at));
+        }
+        // SAFETY: in our own zone there are arena pages, or nothing.
+        unsafe { self.primary.store(at, value) }
     }
 }
 

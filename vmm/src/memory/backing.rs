@@ -68,6 +68,12 @@ impl Backing {
         }
     }
 
+    /// Made of a file on disk.
+    #[must_use]
+    pub const fn has_file(self) -> bool {
+        matches!(self.kind, BackingKind::FileShared | BackingKind::FilePrivate)
+    }
+
     /// Mapped `MAP_SHARED`: a second mapping of the same file sees the guest's pages, so they can be witnessed.
     #[must_use]
     pub const fn is_shared(self) -> bool {

@@ -4,6 +4,7 @@ mod access;
 mod arena;
 mod backing;
 mod claim;
+mod forced;
 mod pagemap;
 mod pool;
 mod snapshot;

@@ -1,7 +1,7 @@
 //! The system slot: everything that host and guest share beside the pages under test. No host operation ever touches it.
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nostale_guest::abi::{ABI_MAGIC, Board, Command, Control, Program, VcpuBlock, layout};
+use nostale_guest::abi::{ABI_MAGIC, Board, Command, Control, MAX_VCPUS, Program, VcpuBlock, layout};
 use std::{
     fs::File,
     io,
@@ -41,6 +41,9 @@ impl System {
     /// When the host has no memory for it, or the layout no room.
     pub fn new(pages: u64, roles: &[Role]) -> io::Result<Self> {
         let vcpus = roles.len() as u64;
+        if roles.len() > MAX_VCPUS {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{vcpus} vCPUs: at most {MAX_VCPUS} are possible")));
+        }
         let size = layout::system_size(pages, vcpus);
         if size > layout::ARENA {
             let what = format!("{pages} pages and {vcpus} vCPUs need more boards and tallies than fit below the arena");

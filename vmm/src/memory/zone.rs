@@ -3,14 +3,14 @@
 //! An operation such as `mremap` leaves a hole where guest memory was, and comes back with `MREMAP_FIXED`. Were the hole where
 //! the kernel places ordinary mappings, another thread's `mmap` could land in it, the guest would write there through its
 //! memslot, and the way back would destroy it. The kernel fills the address space from one end (`vm_unmapped_area`: top-down
-//! from the stack, or bottom-up from a third of it), and zones lie in the middle, where neither gets before 80 TiB are full.
+//! from the stack, or bottom-up from a third of it, 42 TiB), and zones lie below both, from 16 to 40 TiB.
 
 use nostale_notifier::{Hva, HvaRange};
 use std::sync::Mutex;
 
 const FIRST: u64 = 0x1000_0000_0000;
 const SIZE: u64 = 1 << 40;
-const COUNT: u64 = 48;
+const COUNT: u64 = 24;
 /// Offsets of the places where pages wait while they are not at home.
 const AWAY: u64 = 1 << 38;
 const ASIDE: u64 = 1 << 39;
@@ -56,6 +56,12 @@ impl Zone {
     #[must_use]
     pub fn aside(&self, pages: u64) -> Option<HvaRange> {
         self.place(ASIDE, pages)
+    }
+
+    /// Whether `at` lies in this zone.
+    #[must_use]
+    pub fn contains(&self, at: Hva) -> bool {
+        at.offset_from(Hva::new(self.base())).is_some_and(|offset| offset < SIZE)
     }
 
     fn place(&self, offset: u64, pages: u64) -> Option<HvaRange> {

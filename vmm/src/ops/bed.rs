@@ -3,6 +3,7 @@
 use super::Rng;
 use crate::{
     host::clock,
+    live::Plant,
     memory::{Arena, Claim, Retired, Snapshot, Span, System},
     oracle::{
         Access, Oracle, PageDump, Violation, Watch,
@@ -11,7 +12,7 @@ use crate::{
 };
 use nostale_guest::{
     abi::Board,
-    page::{GENERATION, LINES},
+    page::{GENERATION, LINES, counter_offset},
 };
 use nostale_notifier::{
     Hva, HvaRange,
@@ -66,8 +67,8 @@ pub struct Bed<'a> {
     pub ledger: &'a Ledger,
     /// Number of this thread, and name of its operation.
     pub actor: (usize, &'static str),
-    /// Never says that an operation has returned, as if all of them were still running: then only third threads can tell.
-    pub silent: bool,
+    /// A deliberately wrong host.
+    pub plant: Option<Plant>,
 }
 
 impl<'a> Bed<'a> {
@@ -111,7 +112,7 @@ impl<'a> Bed<'a> {
 
     /// Publishes that the operation which gives these pages `generation` has returned.
     pub fn publish(&self, claim: &Span, generation: u64) {
-        if self.silent {
+        if self.is_silent() {
             return;
         }
         self.boards(claim).iter().for_each(|board| board.returned.store(generation, Release));
@@ -148,8 +149,31 @@ impl<'a> Bed<'a> {
         }
     }
 
+    /// Whether nobody ever says that an operation has returned, as if all of them were still running (a planted fault): then
+    /// only third threads can tell.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.plant == Some(Plant::StillRunning)
+    }
+
+    /// Whether a write goes astray to each page that was just replaced or taken away (a planted fault).
+    #[must_use]
+    pub fn is_astray(&self) -> bool {
+        self.plant == Some(Plant::StrayWrite)
+    }
+
+    /// The stray write itself, at a page of the arena.
+    pub fn go_astray(&self, at: Hva) {
+        if self.is_astray() {
+            let last = Hva::new(at.get() + counter_offset(LINES - 1));
+            // SAFETY: callers name pages of this arena, wherever they are.
+            let _ = unsafe { self.arena.primary().increment(last) };
+        }
+    }
+
     /// Judges what a retired page holds now.
     pub fn judge(&self, retired: &Retired, now: Snapshot, what: &str) {
+        self.watch.witnessed();
         for breach in finality::inspect(retired, &now) {
             self.report(retired, &now, what, breach);
         }

@@ -46,6 +46,10 @@ impl HostOperation for Discard {
         bed.take_back(&claim);
         let witnessed = rng.random_bool(0.5) && self.pipe.as_ref().is_some_and(|pipe| pipe.hold(claim.range()));
 
+        if bed.is_astray() {
+            // A stamp as new as the operation, as if a write were to come after it.
+            let _ = bed.arena.store_stamp(claim.range().start(), generation);
+        }
         bed.note(Stage::OperationStart, claim.range(), generation);
         throw_away(bed, &claim)?;
         bed.note(Stage::Returned, claim.range(), generation);

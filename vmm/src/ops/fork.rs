@@ -77,21 +77,23 @@ impl HostOperation for Fork {
         let generation = bed.arena.next_generation();
         bed.note(Stage::OperationStart, bed.arena.home(), generation);
         self.report.clear();
-        // SAFETY: the child calls nothing but async-signal-safe functions (loads, stores, clock_nanosleep, fork, waitpid,
-        // _exit) and touches no lock or heap of the parent.
+        // SAFETY: the child calls nothing but async-signal-safe functions (loads, stores, prctl, nanosleep, a raw fork,
+        // waitpid, _exit) and touches no lock or heap of the parent.
         let child = match unsafe { fork() } {
-            Ok(ForkResult::Child) => live(bed.arena, &pages, life, stay, &self.report),
+            Ok(ForkResult::Child) => live(bed.arena, &pages, life, stay, bed.is_astray(), &self.report),
             Ok(ForkResult::Parent { child }) => child,
             Err(errno) => return Err(OperationError::Call { call: "fork".into(), range: bed.arena.home(), errno }),
         };
         bed.note(Stage::Returned, bed.arena.home(), generation);
-        wait(child, bed)?;
+        let ended = wait(child, bed);
         bed.note(Stage::Witnessed, bed.arena.home(), generation);
         if let Some([page, line, word, before, after]) = self.report.take() {
             bed.watch.report(Violation { page: Some(page), range: bed.arena.home().part(page, 1), access: Some(Access::Write), expected: before, found: after, ..Violation::new(Oracle::Finality, bed.actor.1, format!(
                     "a forked child's copy of page {page} changed under it ({life:?}): line {line} word {word} went from {before:#x} to {after:#x}"
                 )) });
         }
+        // Whatever became of the child, what it found comes first.
+        ended?;
         Ok(Done::Pages(bed.arena.pages()))
     }
 }
@@ -118,7 +120,7 @@ fn wait(child: Pid, bed: &Bed<'_>) -> Result<(), OperationError> {
 
 // ---- in the child ----
 
-fn live(arena: &Arena, pages: &[u64; LOOKS], life: Life, stay: Duration, report: &Report) -> ! {
+fn live(arena: &Arena, pages: &[u64; LOOKS], life: Life, stay: Duration, astray: bool, report: &Report) -> ! {
     // SAFETY: plain system calls. A child that outlives its parent would keep the VM's file open.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     let mut code = 0;
@@ -127,7 +129,7 @@ fn live(arena: &Arena, pages: &[u64; LOOKS], life: Life, stay: Duration, report:
         let grandchild = match life {
             // SAFETY: as in `perform`; a raw fork, because this process must not touch what the C library's handlers lock.
             Life::Chain(depth) if depth > 1 => match unsafe { libc::syscall(libc::SYS_fork) } {
-                0 => live(arena, pages, Life::Chain(depth - 1), stay, report),
+                0 => live(arena, pages, Life::Chain(depth - 1), stay, astray, report),
                 pid => Some(pid as i32),
             },
             _ => None,
@@ -136,6 +138,11 @@ fn live(arena: &Arena, pages: &[u64; LOOKS], life: Life, stay: Duration, report:
         let time = libc::timespec { tv_sec: 0, tv_nsec: i64::from(stay.subsec_nanos()) };
         // SAFETY: plain system call on our own memory.
         unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
+        if astray {
+            let at = Hva::new(arena.hva(pages[0]).get() + counter_offset(LINES - 1));
+            // SAFETY: the child's own copy of an arena page.
+            let _ = unsafe { arena.primary().increment(at) };
+        }
         compare(pages, &before, &look(arena, pages), added, report);
         if let Some(pid) = grandchild {
             let mut status = 0;

@@ -95,6 +95,7 @@ pub(super) fn watch_away(bed: &Bed<'_>, claim: &Span, away: HvaRange, generation
     bed.note(Stage::Returned, claim.range(), generation);
     bed.publish(claim, generation);
     bed.dwell(rng);
+    bed.go_astray(away.start());
     bed.inspect(&retired);
     bed.note(Stage::Witnessed, away, generation);
     // Back home they must be as new as was promised.

@@ -66,6 +66,7 @@ fn private(bed: &Bed<'_>, claim: &Span, away: nostale_notifier::HvaRange, rng: &
     }
     bed.boards(claim).iter().for_each(|board| board.next.store(0, Release));
     bed.dwell(rng);
+    bed.go_astray(away.start());
     bed.inspect(&retired);
     bed.note(Stage::Witnessed, away, generation);
 

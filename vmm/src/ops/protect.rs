@@ -24,19 +24,16 @@ impl HostOperation for Protect {
         let Some(claim) = bed.pick(rng, pages, 1) else { return Ok(Done::Busy) };
         let none = rng.random_bool(0.25);
         let look = |page: u64, at: Hva| -> Option<Snapshot> {
-            // Through the witness a page can be seen even while the mapping allows nothing.
-            bed.arena.frame_of(page).and_then(|frame| bed.arena.snapshot_frame(frame)).or_else(|| bed.arena.snapshot(at).ok())
+            // Through the witness, or by force, a page can be seen even while the mapping allows nothing.
+            let witnessed = bed.arena.frame_of(page).and_then(|frame| bed.arena.snapshot_frame(frame));
+            let forced = || if none { bed.arena.snapshot_protected(at) } else { bed.arena.snapshot(at) };
+            witnessed.or_else(|| forced().ok())
         };
         let places = || claim.pages().zip(claim.range().iter());
 
         bed.note(Stage::OperationStart, claim.range(), 0);
         syscall::protect(claim.range(), if none { libc::PROT_NONE } else { libc::PROT_READ })?;
         bed.note(Stage::Returned, claim.range(), 0);
-        if none && bed.arena.witness().is_none() {
-            // Nothing can be seen yet; what was written unseen is as bad when found a moment later.
-            bed.dwell(rng);
-            syscall::protect(claim.range(), libc::PROT_READ)?;
-        }
         let before: Vec<_> = places().map(|(page, at)| look(page, at)).collect();
         bed.dwell(rng);
         for ((page, at), before) in places().zip(&before) {

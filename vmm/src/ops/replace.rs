@@ -3,9 +3,8 @@
 
 use super::{Bed, Done, OperationError, Rng};
 use crate::memory::{Frame, Retired};
-use nostale_guest::page::{GENERATION, Page};
+use nostale_guest::page::GENERATION;
 use nostale_notifier::{HvaRange, event::Stage};
-use std::sync::atomic::Ordering::Release;
 
 /// Puts another frame in the place of a page, by `exchange(place, frame)`.
 pub(super) fn perform(
@@ -17,21 +16,24 @@ pub(super) fn perform(
     let page = claim.first();
     let Some(old) = bed.arena.frame_of(page) else { return Ok(Done::Exhausted) };
     let Some((new, parked)) = bed.arena.pool().take() else { return Ok(Done::Busy) };
-    let Some(new_page) = bed.arena.frame(new) else { return Ok(Done::Exhausted) };
 
     // It has lain still for as long as any: was it written?
     if let Some(retired) = parked {
         inspect(bed, new, &retired);
     }
     let generation = bed.arena.next_generation();
-    word(new_page).store(generation, Release);
+    if bed.arena.store_frame_word(new, GENERATION, generation).is_err() {
+        // The file has no room for this page: a hole that `discard` made, on a full disk.
+        bed.arena.pool().park(new, None);
+        return Ok(Done::Busy);
+    }
     bed.note(Stage::OperationStart, claim.range(), generation);
     if let Err(error) = exchange(claim.range(), new) {
         bed.arena.pool().park(new, None);
         return Err(error);
     }
     // First of all the look at the old page: whatever is written from here on is too late.
-    let snapshot = bed.arena.snapshot_frame(old).filter(|_| !bed.silent);
+    let snapshot = bed.arena.snapshot_frame(old).filter(|_| !bed.is_silent());
     bed.note(Stage::Returned, claim.range(), generation);
     bed.arena.set_frame(page, new);
     bed.publish(&claim, generation);
@@ -44,8 +46,4 @@ pub(super) fn inspect(bed: &Bed<'_>, frame: Frame, retired: &Retired) {
     if let Some(now) = bed.arena.snapshot_frame(frame) {
         bed.judge(retired, now, &format!("frame {} of the file, which had been taken out", frame.0));
     }
-}
-
-fn word(page: Page<'_>) -> &std::sync::atomic::AtomicU64 {
-    &page.line(GENERATION).word
 }

@@ -107,15 +107,25 @@ pub(super) fn punch_hole(range: HvaRange, fd: i32, offset: u64) -> Result<(), Op
     check("fallocate(PUNCH_HOLE)", range, i64::from(unsafe { libc::fallocate(fd, mode, offset as i64, range.bytes() as i64) }))
 }
 
-/// Asks where each page is (`move_pages(2)` without a target), or moves it to `nodes`.
-pub(super) fn move_pages(pages: &[Hva], nodes: Option<&[i32]>, status: &mut [i32]) -> Result<(), Errno> {
+/// Asks where each page is (`move_pages(2)` without a target), or moves it to `nodes`; with `shared` even if others map it too,
+/// which takes CAP_SYS_NICE.
+pub(super) fn move_pages(pages: &[Hva], nodes: Option<&[i32]>, shared: bool, status: &mut [i32]) -> Result<(), Errno> {
     debug_assert!(status.len() == pages.len() && nodes.is_none_or(|nodes| nodes.len() == pages.len()));
     const MPOL_MF_MOVE: i32 = 2;
-    // SAFETY: `Hva` is a bare address in layout-compatible form after this copy; all three arrays are as long as the count.
+    const MPOL_MF_MOVE_ALL: i32 = 4;
+    // SAFETY: all three arrays are as long as the count, and live through the call.
     let result = unsafe {
         let addresses: Vec<u64> = pages.iter().map(|page| page.get()).collect();
         let nodes = nodes.map_or(ptr::null(), <[i32]>::as_ptr);
-        libc::syscall(libc::SYS_move_pages, 0, pages.len(), addresses.as_ptr(), nodes, status.as_mut_ptr(), MPOL_MF_MOVE)
+        libc::syscall(
+            libc::SYS_move_pages,
+            0,
+            pages.len(),
+            addresses.as_ptr(),
+            nodes,
+            status.as_mut_ptr(),
+            if shared { MPOL_MF_MOVE_ALL } else { MPOL_MF_MOVE },
+        )
     };
     if result == -1 { Err(Errno::last()) } else { Ok(()) }
 }

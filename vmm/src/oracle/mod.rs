@@ -155,6 +155,7 @@ struct Found {
     kept: Vec<Violation>,
     counts: BTreeMap<Oracle, u64>,
     stale_writes: u64,
+    witnessed: u64,
 }
 
 /// What all oracles found together.
@@ -166,6 +167,8 @@ pub struct Findings {
     pub counts: BTreeMap<Oracle, u64>,
     /// Breaches that were stale writes.
     pub stale_writes: u64,
+    /// Replaced pages that were looked at again.
+    pub witnessed: u64,
 }
 
 /// What the oracles found so far, and the history to read it against.
@@ -215,10 +218,15 @@ impl Watch {
         }
     }
 
+    /// A replaced page was looked at again.
+    pub fn witnessed(&self) {
+        lock(&self.found).witnessed += 1;
+    }
+
     /// Everything found so far; the watch starts afresh.
     #[must_use]
     pub fn take(&self) -> Findings {
-        let Found { kept, counts, stale_writes } = std::mem::take(&mut *lock(&self.found));
-        Findings { violations: kept, counts, stale_writes }
+        let Found { kept, counts, stale_writes, witnessed } = std::mem::take(&mut *lock(&self.found));
+        Findings { violations: kept, counts, stale_writes, witnessed }
     }
 }

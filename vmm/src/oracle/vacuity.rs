@@ -13,7 +13,10 @@ pub fn judge(delta: &Sample, visits: u64, operations: u64) -> Option<String> {
     }
     // Every hypercall and every access to a page that is away may cost a few; a guest that is interpreted costs dozens a visit.
     if delta.insn_emulation > visits / 4 + 4096 {
-        return Some(format!("the guest was interpreted: {} instructions emulated in {visits} visits", delta.insn_emulation));
+        return Some(format!(
+            "the guest was interpreted and made no use of the secondary MMU: {} instructions emulated in {visits} visits",
+            delta.insn_emulation
+        ));
     }
     if delta.installs() == 0 {
         return Some("no translation was installed in the secondary MMU (pf_fixed did not move)".to_owned());

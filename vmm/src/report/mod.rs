@@ -111,6 +111,17 @@ pub struct Setup {
     pub memory_bytes: u64,
 }
 
+/// What one operation of a scenario did.
+#[derive(Clone, Debug, Serialize)]
+pub struct OperationCount {
+    /// Its name.
+    pub name: String,
+    /// Times it was completed.
+    pub operations: u64,
+    /// Pages that it worked on.
+    pub pages: u64,
+}
+
 /// One scenario's result.
 #[derive(Clone, Debug, Serialize)]
 pub struct ScenarioResult {
@@ -132,6 +143,8 @@ pub struct ScenarioResult {
     pub operations_per_second: f64,
     /// Pages that those operations worked on.
     pub pages: u64,
+    /// The same for each operation of several.
+    pub by_operation: Vec<OperationCount>,
     /// Verified atomic increments by vCPUs.
     pub guest_writes: u64,
     /// Verified atomic increments by host threads.
@@ -152,6 +165,10 @@ pub struct ScenarioResult {
     pub installs: u64,
     /// Times a vCPU met a page whose host mapping was away.
     pub efaults: u64,
+    /// Replaced pages that were looked at again, for writes that came too late.
+    pub witnessed_pages: u64,
+    /// New pages that a third thread saw before anybody said that they were there.
+    pub third_thread_sightings: u64,
     /// Most bytes of guest memory that the primary MMU mapped by huge pages.
     pub huge_bytes: u64,
     /// From the creation of the VM to its first write.

@@ -18,6 +18,7 @@ use nostale_notifier::{Hva, HvaRange, Pfn, addr::PAGE_SIZE, event::Stage};
 use std::{ffi::c_void, fs::File, io::Write, num::NonZeroUsize, ptr::NonNull};
 
 const KNOB: &str = "/proc/sys/vm/compact_memory";
+const VMSTAT: &str = "/proc/vmstat";
 /// Pages of ballast for each arena page.
 const RATIO: u64 = 64;
 /// Arena pages that are sprinkled; the others are moved now and then.
@@ -72,11 +73,14 @@ impl HostOperation for Compaction {
         self.piece += 1;
         let before = self.pagemap.pfns(self.seen).map_err(io("/proc/self/pagemap"))?;
         bed.note(Stage::OperationStart, bed.arena.home(), 0);
+        let counted = migrated().map_err(io(VMSTAT))?;
         self.knob.write_all(b"1").map_err(io(KNOB))?;
+        let counted = migrated().map_err(io(VMSTAT))?.saturating_sub(counted);
         bed.note(Stage::Returned, bed.arena.home(), 0);
         let after = self.pagemap.pfns(self.seen).map_err(io("/proc/self/pagemap"))?;
         let moved = before.iter().zip(&after).filter(|(before, after)| before.is_some() && after.is_some() && before != after);
-        Ok(match moved.count() as u64 {
+        // Other operations give pages new pfns, too; migration can claim no more than the kernel counted.
+        Ok(match (moved.count() as u64).min(counted) {
             0 => Done::Busy,
             moved => Done::Pages(moved),
         })
@@ -85,6 +89,13 @@ impl HostOperation for Compaction {
     fn method(&self) -> Option<&'static str> {
         Some("memory compaction (one NUMA node)")
     }
+}
+
+/// Pages that the kernel has migrated since it started.
+fn migrated() -> std::io::Result<u64> {
+    let text = std::fs::read_to_string(VMSTAT)?;
+    let count = text.lines().find_map(|line| line.strip_prefix("pgmigrate_success "));
+    Ok(count.and_then(|count| count.trim().parse().ok()).unwrap_or(0))
 }
 
 /// Private pages of our own.

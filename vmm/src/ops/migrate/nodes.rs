@@ -7,11 +7,13 @@ use rand::RngExt;
 
 pub(super) struct BetweenNodes {
     nodes: Vec<i32>,
+    /// Pages that others map too (a forked child, the witness) can be moved as well.
+    shared: bool,
 }
 
 impl BetweenNodes {
     pub(super) fn new(nodes: Vec<i32>) -> Self {
-        Self { nodes }
+        Self { nodes, shared: true }
     }
 }
 
@@ -24,7 +26,7 @@ impl HostOperation for BetweenNodes {
         let places: Vec<_> = pages[..count].iter().map(|&page| bed.arena.hva(page)).collect();
         let mut status = vec![0; count];
         let failed = |errno| OperationError::Call { call: "move_pages".into(), range: bed.arena.home(), errno };
-        syscall::move_pages(&places, None, &mut status).map_err(failed)?;
+        syscall::move_pages(&places, None, false, &mut status).map_err(failed)?;
         // Every page goes to the node after the one it is on; pages that are not there for the moment are asked for in vain.
         let targets: Vec<i32> = status
             .iter()
@@ -32,8 +34,12 @@ impl HostOperation for BetweenNodes {
             .map(|at| self.nodes[at])
             .collect();
         bed.note(Stage::OperationStart, bed.arena.home(), 0);
-        match syscall::move_pages(&places, Some(&targets), &mut status) {
+        match syscall::move_pages(&places, Some(&targets), self.shared, &mut status) {
             Ok(()) | Err(Errno::ENOENT) => {}
+            Err(Errno::EPERM) if self.shared => {
+                self.shared = false;
+                return Ok(Done::Busy);
+            }
             Err(errno) => return Err(failed(errno)),
         }
         bed.note(Stage::Returned, bed.arena.home(), 0);

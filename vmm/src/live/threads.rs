@@ -1,0 +1,205 @@
+//! The host threads of a scenario: operations, writers, third threads. Each can be told to end, and none is waited for without
+//! a bound: a kernel that never returns from a system call is a finding too.
+
+use super::{
+    Plant, third,
+    writer::{self, HostWriter},
+};
+use crate::{
+    machine::AWAY,
+    memory::{Arena, System},
+    ops::{Bed, Done, HostOperation, Ledger, OperationError, Rng},
+    oracle::Watch,
+};
+use rand::SeedableRng;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// What one operation did.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) operations: AtomicU64,
+    pub(super) pages: AtomicU64,
+}
+
+/// What all host threads work on; it lives as long as the last of them.
+#[derive(Debug)]
+pub(super) struct Ground {
+    pub(super) arena: Arc<Arena>,
+    pub(super) system: System,
+    pub(super) watch: Arc<Watch>,
+    pub(super) ledger: Ledger,
+    pub(super) writers: Vec<HostWriter>,
+    /// Name and tally of each operation.
+    pub(super) operations: Vec<(&'static str, Tally)>,
+    /// New pages that third threads saw first.
+    pub(super) sightings: AtomicU64,
+    pub(super) plant: Option<Plant>,
+    stop_operations: AtomicBool,
+    stop_writers: AtomicBool,
+}
+
+impl Ground {
+    pub(super) fn new(arena: Arc<Arena>, system: System, names: Vec<&'static str>, plant: Option<Plant>) -> Self {
+        Self {
+            arena,
+            system,
+            // Actors: operations, a third thread, and the final judgement.
+            watch: Arc::new(Watch::new(names.len() + 2)),
+            ledger: Ledger::default(),
+            writers: Vec::new(),
+            operations: names.into_iter().map(|name| (name, Tally::default())).collect(),
+            sightings: AtomicU64::new(0),
+            plant,
+            stop_operations: AtomicBool::new(false),
+            stop_writers: AtomicBool::new(false),
+        }
+    }
+
+    /// What operation number `number` works on; a number behind the last one is the final judgement's.
+    pub(super) fn bed(&self, number: usize) -> Bed<'_> {
+        let name = self.operations.get(number).map_or("final check", |(name, _)| name);
+        Bed {
+            arena: &self.arena,
+            system: &self.system,
+            watch: &self.watch,
+            ledger: &self.ledger,
+            actor: (number, name),
+            plant: self.plant,
+        }
+    }
+}
+
+/// Threads at work on a ground.
+pub(super) struct Threads {
+    ground: Arc<Ground>,
+    operations: Vec<(&'static str, JoinHandle<Result<(), OperationError>>)>,
+    others: Vec<(&'static str, JoinHandle<()>)>,
+}
+
+/// How the operation threads ended.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    /// Operations that the host refused.
+    pub(super) failed: Vec<(&'static str, OperationError)>,
+    /// Operations that did not return.
+    pub(super) stuck: Vec<&'static str>,
+}
+
+impl Threads {
+    pub(super) fn new(ground: &Arc<Ground>) -> Self {
+        Self { ground: Arc::clone(ground), operations: Vec::new(), others: Vec::new() }
+    }
+
+    pub(super) fn start_operation(&mut self, number: usize, mut operation: Box<dyn HostOperation>, seed: u64) {
+        let ground = Arc::clone(&self.ground);
+        let name = ground.operations[number].0;
+        self.operations.push((name, std::thread::spawn(move || repeat(operation.as_mut(), &ground, number, seed))));
+    }
+
+    pub(super) fn start_writer(&mut self, number: usize, seed: u64) {
+        let ground = Arc::clone(&self.ground);
+        let body = move || ground.writers[number].run(&ground.arena, &ground.system, seed, &ground.stop_writers);
+        self.others.push(("a host writer", std::thread::spawn(body)));
+    }
+
+    pub(super) fn start_third(&mut self) {
+        let ground = Arc::clone(&self.ground);
+        let body = move || {
+            let actor = ground.operations.len();
+            third::watch(&ground.arena, &ground.system, &ground.watch, actor, &ground.stop_writers, &ground.sightings);
+        };
+        self.others.push(("a third thread", std::thread::spawn(body)));
+    }
+
+    /// Starts the thread of a planted fault that has one.
+    pub(super) fn start_plant(&mut self) {
+        if self.ground.plant == Some(Plant::OldCopy) {
+            let ground = Arc::clone(&self.ground);
+            let body = move || writer::restore_old_copies(&ground.arena, &ground.system, &ground.stop_operations);
+            self.others.push(("a planted fault", std::thread::spawn(body)));
+        }
+    }
+
+    /// Whether every operation has ended by itself.
+    pub(super) fn operations_ended(&self) -> bool {
+        self.operations.iter().all(|(_, thread)| thread.is_finished())
+    }
+
+    /// Ends the operations. Those that do not return within `bound` are left behind, with all that they work on.
+    pub(super) fn end_operations(&mut self, bound: Duration) -> Ended {
+        self.ground.stop_operations.store(true, Relaxed);
+        let deadline = Instant::now() + bound;
+        while !self.operations_ended() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let mut ended = Ended::default();
+        for (name, thread) in self.operations.drain(..) {
+            if !thread.is_finished() {
+                ended.stuck.push(name);
+                continue;
+            }
+            match thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => ended.failed.push((name, error)),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        ended
+    }
+
+    /// Ends writers and third threads; the names of those that do not end within `bound`.
+    pub(super) fn end_others(&mut self, bound: Duration) -> Vec<&'static str> {
+        self.ground.stop_writers.store(true, Relaxed);
+        let deadline = Instant::now() + bound;
+        while self.others.iter().any(|(_, thread)| !thread.is_finished()) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let mut stuck = Vec::new();
+        for (name, thread) in self.others.drain(..) {
+            match thread.is_finished() {
+                false => stuck.push(name),
+                true => {
+                    if let Err(panic) = thread.join() {
+                        std::panic::resume_unwind(panic);
+                    }
+                }
+            }
+        }
+        stuck
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // However this scenario is left, its threads must not go on.
+        self.ground.stop_operations.store(true, Relaxed);
+        self.ground.stop_writers.store(true, Relaxed);
+    }
+}
+
+/// Repeats an operation until it is told to stop, or until there is nothing left to do.
+fn repeat(operation: &mut dyn HostOperation, ground: &Ground, number: usize, seed: u64) -> Result<(), OperationError> {
+    let (bed, mut rng) = (ground.bed(number), Rng::seed_from_u64(seed));
+    let tally = &ground.operations[number].1;
+    while !ground.stop_operations.load(Relaxed) {
+        match operation.perform(&bed, &mut rng)? {
+            Done::Pages(pages) => {
+                tally.operations.fetch_add(1, Relaxed);
+                tally.pages.fetch_add(pages, Relaxed);
+            }
+            Done::Busy => std::thread::sleep(AWAY),
+            Done::Exhausted => {
+                // The others alone would go on under a name that promises more.
+                ground.stop_operations.store(true, Relaxed);
+            }
+        }
+    }
+    Ok(())
+}

@@ -76,10 +76,6 @@ address!(
     Gpa
 );
 address!(
-    /// A guest frame number, [`Gpa`] in pages.
-    Gfn
-);
-address!(
     /// A host page frame number: what both MMUs must agree on.
     Pfn
 );
@@ -89,14 +85,6 @@ impl Hva {
     #[must_use]
     pub const fn is_aligned(self, size: u64) -> bool {
         self.0.is_multiple_of(size)
-    }
-}
-
-impl Gpa {
-    /// The frame that holds this byte.
-    #[must_use]
-    pub const fn gfn(self) -> Gfn {
-        Gfn(self.0 >> PAGE_SHIFT)
     }
 }
 

@@ -5,4 +5,4 @@
 pub mod addr;
 pub mod event;
 
-pub use addr::{Gfn, Gpa, Hva, HvaRange, Pfn};
+pub use addr::{Gpa, Hva, HvaRange, Pfn};

@@ -91,7 +91,7 @@ fn operations(facts: &Facts) -> Result<(), Box<dyn Error>> {
     const ROUNDS: usize = 3;
     let time = Duration::from_millis(500);
     println!("\noperations a second, {VCPUS} vCPUs writing / no VM, medians of {ROUNDS} pairs");
-    for scenario in live::default_plan().iter().filter(|scenario| scenario.operations.len() == 1) {
+    for scenario in &live::plan(Some(&["all".to_owned()]), None)? {
         if let Some(missing) = scenario.missing(facts) {
             println!("  {:18} {:13} skipped: {missing}", scenario.name(), scenario.backing);
             continue;

@@ -119,21 +119,14 @@ fn pauses_resumes_and_stops() -> Result<(), Failed> {
 fn a_stuck_vcpu_has_a_name() -> Result<(), Failed> {
     let rig = start(&[layout::ARENA])?;
     rig.wait_for(1000)?;
+    let home = rig.arena.home();
     // SAFETY: takes the arena's pages away for good; nothing here touches them any more.
-    unsafe { libc_munmap(&rig.arena) };
+    unsafe { libc::munmap(home.start().get() as *mut libc::c_void, home.bytes() as usize) };
     let Err(stuck) = rig.machine.stop(Duration::from_millis(300)) else { return Err("it stopped without memory".into()) };
     let text = stuck.to_string();
     assert!(text.starts_with("vCPU 0 (Running") && text.contains("EFAULT retries"), "{text}");
     // However stuck it is, its thread ends when it must.
     Ok(rig.machine.join(BOUND)?)
-}
-
-unsafe fn libc_munmap(arena: &Arena) {
-    unsafe extern "C" {
-        fn munmap(at: *mut std::ffi::c_void, bytes: usize) -> i32;
-    }
-    // SAFETY: the caller's promise.
-    unsafe { munmap(arena.home().start().get() as *mut _, arena.home().bytes() as usize) };
 }
 
 fn assertion() -> Result<(), Failed> {

@@ -45,7 +45,11 @@ pub(crate) fn trial(
     let bench = Arc::clone(bench);
     let trial = Trial::test(name, move || body(&bench));
     match missing {
-        Some(reason) => trial.with_kind(format!("skipped: {reason}")).with_ignored_flag(true),
+        // What is missing; `nostale doctor` says what to do.
+        Some(reason) => {
+            let what = reason.split(": ").next().unwrap_or_default();
+            trial.with_kind(format!("skipped: {what}")).with_ignored_flag(true)
+        }
         None => trial,
     }
 }

@@ -38,8 +38,10 @@ impl Scenario {
     /// Why it cannot run on this host, if so.
     #[must_use]
     pub fn missing(&self, facts: &Facts) -> Option<String> {
+        // The system slot is a memfd on every backing.
+        let memfd = facts.need_memfd().err();
         let needs = self.operations.iter().filter_map(|operation| (operation.needs)(facts, self.backing).err());
-        needs.map(|need| need.to_string()).next()
+        memfd.into_iter().chain(needs).map(|need| need.to_string()).next()
     }
 }
 

@@ -83,7 +83,6 @@ pub(super) struct Shared {
     resume: AtomicBool,
     abandon: AtomicBool,
     efaults: AtomicU64,
-    reentries: AtomicU64,
     last_gpa: AtomicU64,
     ready_host_tsc: AtomicU64,
 }
@@ -108,7 +107,6 @@ impl VcpuView {
             resume: AtomicBool::new(false),
             abandon: AtomicBool::new(false),
             efaults: AtomicU64::new(0),
-            reentries: AtomicU64::new(0),
             last_gpa: AtomicU64::new(u64::MAX),
             ready_host_tsc: AtomicU64::new(0),
         };
@@ -184,9 +182,7 @@ pub(super) fn run(mut fd: VcpuFd, index: usize, system: &System, view: &VcpuView
             exit => exit,
         };
         match exit {
-            Exit::Again => {
-                shared.reentries.fetch_add(1, Relaxed);
-            }
+            Exit::Again => {}
             Exit::Unmapped { gpa } => {
                 shared.efaults.fetch_add(1, Relaxed);
                 shared.last_gpa.store(gpa.unwrap_or(u64::MAX), Relaxed);

@@ -56,7 +56,7 @@ fn guest_writes() -> Result<(), Box<dyn Error>> {
     let arena = Arena::new(Backing::ANON, pages, &std::env::temp_dir())?;
     let roles: Vec<_> = (0..VCPUS).map(|n| Role { program: Program::Storm, seed: n as u64, arena: layout::ARENA }).collect();
     let system = System::new(pages, &roles)?;
-    let slots = [Slot { gpa: Gpa::new(layout::ARENA), hva: arena.home() }];
+    let slots = [Slot::home(Gpa::new(layout::ARENA), &arena)];
     let mut machine = Machine::new(&MachineConfig { system: &system, slots: &slots, privilege: Privilege::User })?;
     let observer: Arc<dyn Observer> = Arc::new(Nobody);
     machine.start(&observer)?;

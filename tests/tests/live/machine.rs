@@ -45,7 +45,7 @@ fn start(arenas: &[u64]) -> Result<Rig, Failed> {
     let arena = Arena::new(Backing::ANON, PAGES, &std::env::temp_dir())?;
     let roles: Vec<_> = arenas.iter().map(|&arena| Role { program: Program::Storm, seed: 1, arena }).collect();
     let system = System::new(PAGES, &roles)?;
-    let slots = [Slot { gpa: Gpa::new(layout::ARENA), hva: arena.home() }];
+    let slots = [Slot::home(Gpa::new(layout::ARENA), &arena)];
     let mut machine = Machine::new(&MachineConfig { system: &system, slots: &slots, privilege: Privilege::User })?;
     let observer: Arc<dyn Observer> = Arc::new(Nobody);
     machine.start(&observer)?;

@@ -260,9 +260,9 @@ impl<'a> Session<'a> {
 
     fn machine(&self) -> Result<Machine, MachineError> {
         let arena = &self.ground.arena;
-        let mut slots = vec![Slot { gpa: Gpa::new(layout::ARENA), hva: arena.home() }];
-        if let (true, Some(witness)) = (self.config.plant.is_some_and(Plant::is_stale), arena.witness()) {
-            slots.push(Slot { gpa: Gpa::new(alias_gpa(self.config.pages)), hva: witness });
+        let mut slots = vec![Slot::home(Gpa::new(layout::ARENA), arena)];
+        if self.config.plant.is_some_and(Plant::is_stale) {
+            slots.extend(Slot::witness(Gpa::new(alias_gpa(self.config.pages)), arena));
         }
         let privilege = if self.config.plant == Some(Plant::Ring0) { Privilege::Supervisor } else { Privilege::User };
         Machine::new(&MachineConfig { system: &self.ground.system, slots: &slots, privilege })

@@ -5,7 +5,7 @@ use super::{
     stats::{Sample, Stats, StatsError},
     vcpu::{self, Observer, VcpuState, VcpuView},
 };
-use crate::memory::System;
+use crate::memory::{Arena, System};
 use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, kvm_device_attr, kvm_userspace_memory_region};
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use nix::errno::Errno;
@@ -57,13 +57,26 @@ pub enum MachineError {
     Thread(std::io::Error),
 }
 
-/// Host memory that appears in the guest.
+/// Host memory that appears in the guest: an arena's, so that no guest is ever given anything else of this process. The arena must
+/// outlive the machine; that pages in it come and go is the point.
 #[derive(Clone, Copy, Debug)]
 pub struct Slot {
-    /// Where in the guest.
-    pub gpa: Gpa,
-    /// Where in the host. It must stay reserved as long as the machine lives; that pages in it come and go is the point.
-    pub hva: HvaRange,
+    gpa: Gpa,
+    hva: HvaRange,
+}
+
+impl Slot {
+    /// The arena's pages at home, as guest memory from `gpa`.
+    #[must_use]
+    pub fn home(gpa: Gpa, arena: &Arena) -> Self {
+        Self { gpa, hva: arena.home() }
+    }
+
+    /// The arena's whole witness, as guest memory from `gpa`: for a guest that is made to use stale translations.
+    #[must_use]
+    pub fn witness(gpa: Gpa, arena: &Arena) -> Option<Self> {
+        Some(Self { gpa, hva: arena.witness()? })
+    }
 }
 
 /// A machine to be.
@@ -283,7 +296,7 @@ fn guest_memory(config: &MachineConfig<'_>) -> Result<GuestMemoryMmap, MachineEr
     for slot in config.slots {
         let (start, bytes) = (slot.hva.start().get() as *mut u8, slot.hva.bytes() as usize);
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: the range stays reserved as long as the machine (`Slot::hva`). Nothing reads or writes it through this
+        // SAFETY: the range stays reserved as long as the machine (see `Slot`). Nothing reads or writes it through this
         // region: it exists to be registered; the pages themselves are reached by `memory::Arena`.
         let region = unsafe { MmapRegion::build_raw(start, bytes, protection, libc::MAP_SHARED | libc::MAP_NORESERVE) };
         let region = region.map_err(|_| MachineError::Mapping(slot.gpa))?;

@@ -117,8 +117,8 @@ fn unreadable(bed: &Bed<'_>, page: u64) {
 /// Judges every parked frame, once every writer has stopped.
 pub(super) fn parked(bed: &Bed<'_>) {
     for (frame, retired) in bed.arena.pool().iter() {
-        if let (Some(retired), Some(now)) = (retired, bed.arena.snapshot_frame(frame)) {
-            bed.judge(retired, now, &format!("frame {} of the file, which had been taken out", frame.0));
+        if let Some(retired) = retired {
+            bed.judge_frame(frame, retired);
         }
     }
 }

@@ -11,7 +11,7 @@ use nix::{
     errno::Errno,
     sys::memfd::{MFdFlags, memfd_create},
 };
-use nostale_guest::page::{Line, Page, word_offset};
+use nostale_guest::page::{Line, word_offset};
 use nostale_notifier::{
     Hva, HvaRange,
     addr::{PAGE_SIZE, PMD_SIZE},
@@ -215,13 +215,9 @@ impl Arena {
         HvaRange::new(Hva::new(region.as_ptr() as u64), region.size() as u64 / PAGE_SIZE)
     }
 
-    /// A frame, seen through the witness.
-    #[must_use]
-    pub fn frame(&self, frame: Frame) -> Option<Page<'_>> {
-        let region = self.witness.as_ref()?;
-        let offset = frame.0 as usize * PAGE_SIZE as usize;
-        // SAFETY: inside the witness, which stays mapped as long as `self`, and all accesses to arena pages are atomic.
-        (offset < region.size()).then(|| unsafe { Page::at(region.as_ptr().add(offset)) })
+    /// Where the witness shows a frame.
+    fn frame_hva(&self, frame: Frame) -> Option<Hva> {
+        Some(self.witness()?.part(u64::from(frame.0), 1)?.start())
     }
 
     /// The frame that is mapped at arena page `page`; `None` for private memory, which has none.
@@ -272,8 +268,7 @@ impl Arena {
     /// A frame through the witness, word by word.
     #[must_use]
     pub fn snapshot_frame(&self, frame: Frame) -> Option<Snapshot> {
-        self.frame(frame)?;
-        let base = self.witness.as_ref()?.as_ptr() as u64 + u64::from(frame.0) * PAGE_SIZE;
+        let base = self.frame_hva(frame)?.get();
         // A file on disk can fail to be read (SIGBUS); through `Primary` that is a value.
         Snapshot::read(|offset| self.primary.load(Hva::new(base + offset))).ok()
     }
@@ -299,9 +294,8 @@ impl Arena {
     /// # Errors
     /// When there is no such frame, or the file behind it has no room.
     pub fn store_frame_word(&self, frame: Frame, line: usize, value: u64) -> Result<(), Fault> {
-        let offset = u64::from(frame.0) * PAGE_SIZE + word_offset(line);
-        let witness = self.witness().filter(|witness| offset < witness.bytes());
-        let at = witness.and_then(|witness| witness.start().checked_add(offset)).ok_or(Fault(Hva::new(offset)))?;
+        let base = self.frame_hva(frame).ok_or(Fault(Hva::new(u64::from(frame.0) * PAGE_SIZE)))?;
+        let at = Hva::new(base.get() + word_offset(line));
         // SAFETY: inside the witness, which is mapped as long as `self`.
         unsafe { self.primary.store(at, value) }
     }

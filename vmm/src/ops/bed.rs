@@ -4,7 +4,7 @@ use super::Rng;
 use crate::{
     host::clock,
     live::Plant,
-    memory::{Arena, Claim, Retired, Snapshot, Span, System},
+    memory::{Arena, Claim, Frame, Retired, Snapshot, Span, System},
     oracle::{
         Access, Oracle, PageDump, Violation, Watch,
         finality::{self, Breach},
@@ -124,6 +124,20 @@ impl<'a> Bed<'a> {
         self.boards(claim).iter().for_each(|board| board.returned.store(0, Release));
     }
 
+    /// Announces that fresh pages with `generation` will take the place of these; old promises end here.
+    pub fn announce(&self, claim: &Span, generation: u64) {
+        self.boards(claim).iter().for_each(|board| board.next.store(generation, Release));
+        self.take_back(claim);
+    }
+
+    /// The announced pages are there: they get their generation, and only then is it promised.
+    pub fn deliver(&self, claim: &Span, generation: u64) {
+        if self.stamp_generation(claim.range(), generation) {
+            self.publish(claim, generation);
+        }
+        self.boards(claim).iter().for_each(|board| board.next.store(0, Release));
+    }
+
     /// Gives the pages at `range`, wherever they are mapped now, a generation. `false` if any cannot be written.
     pub fn stamp_generation(&self, range: HvaRange, generation: u64) -> bool {
         range.iter().all(|at| self.arena.store_word(at, GENERATION, generation).is_ok())
@@ -176,6 +190,13 @@ impl<'a> Bed<'a> {
         self.watch.witnessed();
         for breach in finality::inspect(retired, &now) {
             self.report(retired, &now, what, breach);
+        }
+    }
+
+    /// Judges a frame that was taken out of the arena.
+    pub fn judge_frame(&self, frame: Frame, retired: &Retired) {
+        if let Some(now) = self.arena.snapshot_frame(frame) {
+            self.judge(retired, now, &format!("frame {} of the file, which had been taken out", frame.0));
         }
     }
 

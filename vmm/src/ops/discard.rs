@@ -12,7 +12,6 @@ use std::{
     fs::File,
     io::Read,
     os::fd::{AsRawFd, OwnedFd},
-    sync::atomic::Ordering::Release,
 };
 
 /// The operation.
@@ -42,8 +41,7 @@ impl HostOperation for Discard {
             return Ok(Done::Busy);
         }
         let generation = bed.arena.next_generation();
-        bed.boards(&claim).iter().for_each(|board| board.next.store(generation, Release));
-        bed.take_back(&claim);
+        bed.announce(&claim, generation);
         let witnessed = rng.random_bool(0.5) && self.pipe.as_ref().is_some_and(|pipe| pipe.hold(claim.range()));
 
         if bed.is_astray() {
@@ -53,11 +51,7 @@ impl HostOperation for Discard {
         bed.note(Stage::OperationStart, claim.range(), generation);
         throw_away(bed, &claim)?;
         bed.note(Stage::Returned, claim.range(), generation);
-        // The fresh pages get their generation before it is promised.
-        if bed.stamp_generation(claim.range(), generation) {
-            bed.publish(&claim, generation);
-        }
-        bed.boards(&claim).iter().for_each(|board| board.next.store(0, Release));
+        bed.deliver(&claim, generation);
         if witnessed {
             bed.dwell(rng);
             self.inspect(bed, &claim, generation)?;

@@ -6,7 +6,6 @@ use crate::memory::{Backing, Span};
 use nostale_guest::page::GENERATION;
 use nostale_notifier::event::Stage;
 use rand::RngExt;
-use std::sync::atomic::Ordering::Release;
 
 /// The operation.
 pub(super) static OPERATION: Operation = Operation {
@@ -54,17 +53,12 @@ fn private(bed: &Bed<'_>, claim: &Span, away: nostale_notifier::HvaRange, rng: &
         }
     }
     let generation = bed.arena.next_generation();
-    bed.boards(claim).iter().for_each(|board| board.next.store(generation, Release));
-    bed.take_back(claim);
+    bed.announce(claim, generation);
     bed.note(Stage::OperationStart, claim.range(), generation);
     syscall::move_pages_to(claim.range(), away.start(), libc::MREMAP_DONTUNMAP)?;
     let retired = bed.retire(claim, away, generation);
     bed.note(Stage::Returned, claim.range(), generation);
-    // The fresh pages get their generation before it is promised.
-    if bed.stamp_generation(claim.range(), generation) {
-        bed.publish(claim, generation);
-    }
-    bed.boards(claim).iter().for_each(|board| board.next.store(0, Release));
+    bed.deliver(claim, generation);
     bed.dwell(rng);
     bed.go_astray(away.start());
     bed.inspect(&retired);

@@ -19,7 +19,7 @@ pub(super) fn perform(
 
     // It has lain still for as long as any: was it written?
     if let Some(retired) = parked {
-        inspect(bed, new, &retired);
+        bed.judge_frame(new, &retired);
     }
     let generation = bed.arena.next_generation();
     if bed.arena.store_frame_word(new, GENERATION, generation).is_err() {
@@ -39,11 +39,4 @@ pub(super) fn perform(
     bed.publish(&claim, generation);
     bed.arena.pool().park(old, Some(Retired { page, generation, snapshot }));
     Ok(Done::Pages(1))
-}
-
-/// Judges a parked frame.
-pub(super) fn inspect(bed: &Bed<'_>, frame: Frame, retired: &Retired) {
-    if let Some(now) = bed.arena.snapshot_frame(frame) {
-        bed.judge(retired, now, &format!("frame {} of the file, which had been taken out", frame.0));
-    }
 }

@@ -1,0 +1,1 @@
+//! The reference semantics: one step on an unpacked state.

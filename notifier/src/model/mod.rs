@@ -1,0 +1,228 @@
+//! A compiled model: finite variables, threads, and atomic steps with guards. All that the explorer, the exporters and the
+//! printer of traces need, and nothing of the language it was written in.
+//!
+//! Every value is an `i32` inside the range of its [`Domain`]; a reference to an object is its number counted from 1, with 0
+//! for `none`; a `bool` is 0 or 1. A state is one value for each element of each variable.
+
+pub mod eval;
+pub mod show;
+
+use std::sync::Arc;
+
+use crate::lang::Span;
+
+/// One variant of a model file, under one memory model, compiled.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The text after `model`.
+    pub name: String,
+    /// The ordering, or `default` where the file has none.
+    pub variant: String,
+    /// Every variable. The order is that of the text; program counters come last.
+    pub vars: Vec<Var>,
+    /// The threads, in the order of the text.
+    pub threads: Vec<Thread>,
+    /// What the threads (and, under a weak memory model, their store buffers and caches) can do.
+    pub steps: Vec<Step>,
+    /// What must hold.
+    pub properties: Vec<Property>,
+    /// A state in which nothing can run, though not every thread has finished, is a failure.
+    pub forbid_deadlock: bool,
+    /// A state from which no finished state can be reached is a failure.
+    pub forbid_livelock: bool,
+}
+
+/// Index into [`Model::vars`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct VarId(pub u32);
+
+/// Index into [`Model::threads`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ThreadId(pub u32);
+
+/// Index into [`Model::steps`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct StepId(pub u32);
+
+/// Index into [`Model::properties`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PropertyId(pub u32);
+
+/// One variable: a scalar, or an array (a field of a kind has an element for each object).
+#[derive(Clone, PartialEq, Debug)]
+pub struct Var {
+    /// Unique in the model, and an identifier up to dots and brackets: `mmu`, `page.data`, `guest.r`, `guest.pc`.
+    pub name: String,
+    /// Whose it is.
+    pub role: Role,
+    /// Its values.
+    pub domain: Domain,
+    /// At least one element.
+    pub elements: Vec<Element>,
+}
+
+/// One element of a variable.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Element {
+    /// As a person calls it: `A.data`, `F[3].data`, `mmu`.
+    pub name: String,
+    /// Its value in the first state; within the domain.
+    pub init: i32,
+}
+
+/// Whose a variable is, and what for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Seen by all threads, declared in the text.
+    Shared,
+    /// A thread's own, declared in the text.
+    Local(ThreadId),
+    /// Where a thread stands. Its last value is [`Thread::end`].
+    Pc(ThreadId),
+    /// Bookkeeping of the compiler (RCU sections, store buffers, …): printed where it changes, but not the user's.
+    Hidden,
+}
+
+/// The values of a variable: `lo..=hi`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Domain {
+    /// The least.
+    pub lo: i32,
+    /// The greatest; not below `lo`.
+    pub hi: i32,
+    /// How they are written.
+    pub show: Show,
+}
+
+/// How values are written.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Show {
+    /// `3`
+    Number,
+    /// `false`, `true`
+    Bool,
+    /// By name: `names[value - lo]`.
+    Names(Arc<[String]>),
+}
+
+/// A thread.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Thread {
+    /// As written: `guest`, `vcpu[1]`.
+    pub name: String,
+    /// Its program counter.
+    pub pc: VarId,
+    /// The value of the program counter when the thread has finished.
+    pub end: i32,
+}
+
+/// An expression over one state. `And`, `Or` and `Select` leave out what does not count; a comparison yields 0 or 1.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Expr {
+    /// A number.
+    Const(i32),
+    /// The value of an element.
+    Read(Place),
+    /// 1 for 0, 0 for anything else.
+    Not(Box<Expr>),
+    /// Two operands. Division and remainder by 0 yield 0 (the compiler puts a [`Action::Fail`] before them).
+    Binary(BinOp, Box<Expr>, Box<Expr>),
+    /// The second where the first is not 0, the third otherwise.
+    Select(Box<[Expr; 3]>),
+}
+
+/// Operators. Arithmetic wraps like `i32`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[allow(missing_docs, reason = "each is the operator of its name")]
+pub enum BinOp {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    /// The remainder that is not negative for a positive divisor.
+    Mod,
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+    And,
+    Or,
+}
+
+/// An element of a variable.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Place {
+    /// The variable.
+    pub var: VarId,
+    /// Which element, from 0; none: the first. An index outside the variable reads 0's element and writes nothing (the compiler
+    /// puts an [`Action::Fail`] before it).
+    pub index: Option<Box<Expr>>,
+}
+
+/// What a step does. Each sees what those before it wrote.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Action {
+    /// Writes a value, which the compiler knows to be within the domain.
+    Set(Place, Expr),
+    /// Does one or the other.
+    If(Expr, Vec<Action>, Vec<Action>),
+    /// Where the condition holds, the step ends here and is a violation; no state follows from it.
+    Fail {
+        /// The condition.
+        when: Expr,
+        /// What it is a violation of.
+        why: Arc<str>,
+        /// The place in the text that asks for it.
+        at: Span,
+    },
+}
+
+/// One atomic step: where the guard holds, all of its actions, at once.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Step {
+    /// Who takes it.
+    pub thread: ThreadId,
+    /// The program counter at which it can be taken, and which its actions set; none for a store buffer that drains or a
+    /// cached value that is refreshed, which happen beside the program.
+    pub from: Option<i32>,
+    /// What else must hold. Reads only.
+    pub guard: Expr,
+    /// What it does.
+    pub actions: Vec<Action>,
+    /// As a person reads it: `x.pte = B`, `lock mmu`. One line.
+    pub text: String,
+    /// Where it stands in the text.
+    pub at: Span,
+}
+
+/// What must hold.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Property {
+    /// When it is looked at, and what is asked.
+    pub ask: Ask,
+    /// The condition.
+    pub condition: Expr,
+    /// As written: `never A.data == 2`.
+    pub text: String,
+    /// What it means, in the author's words.
+    pub message: Option<String>,
+    /// Where it stands in the text.
+    pub at: Span,
+}
+
+/// What a property asks of its condition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ask {
+    /// To be true in every state (`never` is compiled to this).
+    Always,
+    /// To be true in at least one state.
+    Sometimes,
+    /// To be true in every state in which all threads have finished.
+    Finally,
+}
+
+/// A state, unpacked: the values of all elements of all variables, one variable after the other.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct State(pub Box<[i32]>);

@@ -1,0 +1,1 @@
+//! How values and states are written for people.

@@ -3,7 +3,7 @@
 //! The grammar is `grammar.lalrpop`; `notifier/LANGUAGE.md` explains the constructs one by one.
 
 /// A place in the text: byte offsets, `start..end`, and the text they count in.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Span {
     /// Which text: 0 is the file itself, others are the library texts that it uses ([`super::source::Sources`]).
     pub text: u16,

@@ -1,0 +1,21 @@
+//! From the syntax tree to a compiled [`Model`](crate::model::Model): names and types, operations expanded for one ordering, and the
+//! control flow of each thread folded into atomic steps.
+
+mod builtin;
+mod control;
+mod decl;
+mod expr;
+mod flow;
+mod fold;
+mod library;
+mod memory;
+mod operand;
+mod program;
+mod scope;
+mod stmt;
+mod storage;
+mod ty;
+mod unit;
+
+pub use memory::{BUFFERED, MemoryModel};
+pub use program::{Case, DEFAULT, Program, Rejected};

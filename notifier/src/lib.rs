@@ -8,5 +8,6 @@ pub mod check;
 pub mod event;
 pub mod lang;
 pub mod model;
+pub mod near;
 
 pub use addr::{Gpa, Hva, HvaRange, Pfn};

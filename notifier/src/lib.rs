@@ -10,5 +10,6 @@ pub mod compile;
 pub mod event;
 pub mod lang;
 pub mod model;
+pub mod near;
 
 pub use addr::{Gpa, Hva, HvaRange, Pfn};

@@ -1,0 +1,92 @@
+//! From text to tree.
+
+use super::{
+    Diagnostic, Diagnostics, Sources,
+    actions::Broken,
+    ast::{File, Item},
+    grammar::ItemParser,
+    items::{self, Chunk},
+    lines::{self, Comment},
+    nesting,
+    syntax::Place,
+    token::Token,
+};
+use lalrpop_util::ParseError;
+
+/// More than this nobody reads, and what follows from the first ones goes away with them.
+const MAX_DIAGNOSTICS: usize = 20;
+
+/// The tree of text number `text`.
+///
+/// # Errors
+/// What is wrong with it, in the order of the text, at most 20 findings.
+pub fn parse(sources: &Sources, text: u16) -> Result<File, Diagnostics> {
+    parse_with_comments(sources, text).map(|(file, _)| file)
+}
+
+/// The tree, and the comments, which are not in it.
+pub(crate) fn parse_with_comments(sources: &Sources, text: u16) -> Result<(File, Vec<Comment<'_>>), Diagnostics> {
+    let mut lexed = lines::lex(sources, text)?;
+    nesting::check(&lexed.tokens, text)?;
+    let mut findings = std::mem::take(&mut lexed.problems);
+    let words = findings.len();
+    let mut items = Vec::new();
+    for chunk in items::split(&lexed.tokens, text) {
+        items.extend(parse_item(sources, text, chunk, &mut findings));
+    }
+    // What is wrong on a line with something that is no word, may well follow from that.
+    let strange: Vec<u32> = findings[..words].iter().filter_map(|finding| line(finding, sources)).collect();
+    let mut index = 0;
+    findings.retain(|finding| {
+        index += 1;
+        index <= words || line(finding, sources).is_none_or(|line| !strange.contains(&line))
+    });
+    if findings.is_empty() {
+        return Ok((File { items }, lexed.comments));
+    }
+    findings.sort_by_key(|finding| finding.primary.as_ref().map_or(0, |(span, _)| span.start));
+    let more = findings.len().saturating_sub(MAX_DIAGNOSTICS);
+    findings.truncate(MAX_DIAGNOSTICS);
+    if let Some(last) = findings.last_mut().filter(|_| more > 0) {
+        last.notes.push(format!("{more} more places are wrong"));
+    }
+    Err(Diagnostics(findings))
+}
+
+fn line(finding: &Diagnostic, sources: &Sources) -> Option<u32> {
+    finding.primary.as_ref().map(|(span, _)| sources.line(*span))
+}
+
+fn parse_item(sources: &Sources, text: u16, chunk: Chunk<'_, '_>, findings: &mut Vec<Diagnostic>) -> Option<Item> {
+    if !chunk.unbalanced.is_empty() {
+        findings.extend(chunk.unbalanced);
+        return None;
+    }
+    let mut broken = Broken::default();
+    let words = chunk.tokens.iter().map(|placed| Ok((placed.start, placed.token, placed.end)));
+    let result = ItemParser::new().parse(text, &mut broken, words);
+    let place = Place { sources, text, tokens: chunk.tokens };
+    let before = findings.len();
+    findings.append(&mut broken.problems);
+    for recovery in &broken.recovered {
+        findings.push(place.explain(&recovery.error));
+        let count = |token| recovery.dropped_tokens.iter().filter(|(_, dropped, _)| *dropped == token).count();
+        if count(Token::LBrace) != count(Token::RBrace) {
+            // From here on, blocks are not what they look like.
+            return None;
+        }
+    }
+    match result {
+        Ok(item) if findings.len() == before => Some(item),
+        Ok(_) => None,
+        Err(error) => {
+            if findings.len() == before {
+                findings.push(place.explain(&error));
+            }
+            None
+        }
+    }
+}
+
+/// What the parser reports.
+pub(crate) type SyntaxError<'t> = ParseError<u32, Token<'t>, std::convert::Infallible>;

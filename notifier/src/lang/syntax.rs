@@ -1,0 +1,216 @@
+//! What a parser stumbles over, in words.
+
+use super::{
+    Diagnostic, ITEM_WORDS, STATEMENT_WORDS, Sources,
+    ast::Span,
+    parse::SyntaxError,
+    token::{Placed, Token},
+};
+use crate::near::near;
+use lalrpop_util::ParseError;
+
+/// The item in which it happens.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a, 't> {
+    pub(crate) sources: &'a Sources,
+    pub(crate) text: u16,
+    pub(crate) tokens: &'a [Placed<'t>],
+}
+
+impl Place<'_, '_> {
+    /// The finding for an error of the parser.
+    pub(crate) fn explain(&self, error: &SyntaxError<'_>) -> Diagnostic {
+        let (start, end, token, expected) = match error {
+            ParseError::UnrecognizedToken { token: (start, token, end), expected } => (*start, *end, Some(*token), &expected[..]),
+            ParseError::ExtraToken { token: (start, token, end) } => (*start, *end, Some(*token), &[][..]),
+            ParseError::UnrecognizedEof { location, expected } => (*location, *location, None, &expected[..]),
+            ParseError::InvalidToken { location } => (*location, *location, None, &[][..]),
+            ParseError::User { error } => match *error {},
+        };
+        let span = Span { text: self.text, start, end };
+        let at = self.tokens.partition_point(|placed| placed.start < start || (placed.start == start && placed.end < end));
+        let statement = self.statement(at);
+        if let Some(misspelt) = self.misspelt(statement, at, span) {
+            return misspelt;
+        }
+        let expected = Expected(expected);
+        if expected.a_name_only() && token.is_some_and(|token| token.is_reserved()) {
+            let word = self.sources.slice(span);
+            return Diagnostic::error(format!("`{word}` is a word of the language and cannot be a name"))
+                .at(span, expected.in_words())
+                .help(format!("call it `{word}_` or `my_{word}`"));
+        }
+        let mut finding = Diagnostic::error(format!("unexpected {}", self.named(token, span))).at(span, expected.in_words());
+        finding.help.extend(advice(token, &expected, &self.tokens[statement..at]).map(str::to_owned));
+        finding
+    }
+
+    /// Where the statement (or item) begins that word number `at` stands in.
+    fn statement(&self, at: usize) -> usize {
+        let mut before = self.tokens[..at].iter();
+        let end = before.rposition(|placed| matches!(placed.token, Token::Sep | Token::LBrace | Token::RBrace));
+        end.map_or(0, |end| end + 1)
+    }
+
+    /// A statement or item that begins with something like a word of the language.
+    fn misspelt(&self, statement: usize, at: usize, found: Span) -> Option<Diagnostic> {
+        let first = self.tokens.get(statement)?;
+        let Token::Name(word) = first.token else { return None };
+        let top = statement == 0;
+        let after_block = statement > 0 && self.tokens[statement - 1].token != Token::LBrace;
+        let known = if top { ITEM_WORDS } else { STATEMENT_WORDS };
+        let more: &[&str] = if after_block { &["else", "or", "ordering"] } else { &[] };
+        // A name at the beginning of a statement is a call, or is written to. An item that is a block later is looked at whole.
+        let meant = near(word, known.iter().chain(more).copied())
+            .or_else(|| near(self.word(0)?, ITEM_WORDS.iter().copied()).filter(|_| top))?;
+        if at <= statement {
+            return None;
+        }
+        let what = if top { "item" } else { "statement" };
+        let finding = Diagnostic::error(format!("`{word}` begins no {what}")).at(first.span(self.text), "");
+        let finding = if first.end == found.start { finding } else { finding.also(found, "so this was not expected") };
+        Some(finding.help(format!("did you mean `{meant}`?")))
+    }
+
+    /// The word at an index, if it is a name.
+    fn word(&self, index: usize) -> Option<&str> {
+        match self.tokens.get(index)?.token {
+            Token::Name(word) => Some(word),
+            _ => None,
+        }
+    }
+
+    /// What was found.
+    fn named(&self, token: Option<Token<'_>>, span: Span) -> String {
+        let slice = self.sources.slice(span);
+        match token {
+            None => "end of the item".to_owned(),
+            Some(Token::Sep) if slice.is_empty() => "end of the line".to_owned(),
+            Some(Token::Name(_)) => format!("name `{slice}`"),
+            Some(Token::Number(_)) => format!("number `{slice}`"),
+            Some(Token::Text(_)) => "text".to_owned(),
+            Some(_) => format!("`{slice}`"),
+        }
+    }
+}
+
+/// A usual mistake.
+fn advice(token: Option<Token<'_>>, expected: &Expected<'_>, before: &[Placed<'_>]) -> Option<&'static str> {
+    let head = before.first().map(|placed| placed.token);
+    let compared = || before.iter().any(|placed| is_comparison(&placed.token));
+    Some(match token? {
+        Token::Assign if expected.has("\"==\"") || expected.has("\"+\"") => "`==` compares, `=` writes",
+        Token::EqEq if matches!(head, Some(Token::Name(_))) && !expected.has("\"==\"") => "`=` writes, `==` compares",
+        token if is_comparison(&token) && compared() => "comparisons do not chain: write `a < b && b < c`",
+        Token::Forall | Token::Exists | Token::Any => "put it in parentheses",
+        Token::Else => "an `else` follows the `}` of its `if`",
+        _ => return None,
+    })
+}
+
+fn is_comparison(token: &Token<'_>) -> bool {
+    use Token::{EqEq, Greater, GreaterEq, In, Less, LessEq, NotEq};
+    matches!(token, EqEq | NotEq | Less | LessEq | Greater | GreaterEq | In)
+}
+
+/// What the parser would have gone on with: the names of terminals in the grammar.
+struct Expected<'a>(&'a [String]);
+
+/// Terminals that a person knows under one name. The first one stands for all: where it is missing, so is the name.
+const GROUPS: &[(&str, &str, &[&str])] = &[
+    (
+        "\"goto\"",
+        "a statement",
+        &[
+            "\"let\"",
+            "\"if\"",
+            "\"while\"",
+            "\"loop\"",
+            "\"repeat\"",
+            "\"for\"",
+            "\"atomic\"",
+            "\"choose\"",
+            "\"wait\"",
+            "\"assert\"",
+            "\"break\"",
+            "\"continue\"",
+            "\"return\"",
+            "name",
+        ],
+    ),
+    (
+        "\"forall\"",
+        "an expression",
+        &["\"exists\"", "\"any\"", "\"!\"", "\"-\"", "\"(\"", "\"[\"", "number", "name", "\"true\"", "\"false\"", "\"none\""],
+    ),
+    ("\"!\"", "an operand", &["\"-\"", "\"(\"", "\"[\"", "number", "name", "\"true\"", "\"false\"", "\"none\""]),
+    ("\"++\"", "an assignment", &["\"=\"", "\"+=\"", "\"-=\"", "\"--\"", "\".\"", "\"[\""]),
+    (
+        "\"%\"",
+        "an operator",
+        &[
+            "\"*\"", "\"/\"", "\"+\"", "\"-\"", "\"==\"", "\"!=\"", "\"<\"", "\"<=\"", "\">\"", "\">=\"", "\"in\"", "\"&&\"",
+            "\"||\"", "\".\"", "\"[\"", "\"(\"",
+        ],
+    ),
+    ("\"+\"", "an operator", &["\"-\"", "\"==\"", "\"&&\"", "\"||\""]),
+    ("\"&&\"", "an operator", &["\"||\""]),
+    ("\"thread\"", "an item", &["name"]),
+    ("number", "an argument", &["name", "\"true\"", "\"false\"", "\"none\""]),
+    ("name", "a name", &[]),
+    ("text", "a text in `\"`", &[]),
+    ("sep", "the end of the statement", &["\"}\""]),
+];
+
+/// Words that are names in most places: they say nothing where a name is expected.
+const ALSO_NAMES: &[&str] = &[
+    "\"deadlocks\"",
+    "\"fails\"",
+    "\"flag\"",
+    "\"free\"",
+    "\"holds\"",
+    "\"list\"",
+    "\"livelocks\"",
+    "\"model\"",
+    "\"mutex\"",
+    "\"of\"",
+    "\"rwlock\"",
+    "\"rwsem\"",
+    "\"source\"",
+    "\"spin\"",
+    "\"typesafe\"",
+    "\"under\"",
+    "\"year\"",
+];
+
+impl Expected<'_> {
+    fn has(&self, terminal: &str) -> bool {
+        self.0.iter().any(|expected| expected == terminal)
+    }
+
+    /// A name and nothing else would do.
+    fn a_name_only(&self) -> bool {
+        self.has("name") && self.0.iter().all(|expected| expected == "name" || ALSO_NAMES.contains(&&**expected))
+    }
+
+    /// `expected an expression or `{``
+    fn in_words(&self) -> String {
+        let mut left: Vec<&str> = self.0.iter().map(String::as_str).collect();
+        let mut words: Vec<String> = Vec::new();
+        if left.contains(&"name") {
+            left.retain(|expected| !ALSO_NAMES.contains(expected));
+        }
+        for (first, group, members) in GROUPS {
+            if left.contains(first) {
+                left.retain(|expected| expected != first && !members.contains(expected));
+                words.push((*group).to_owned());
+            }
+        }
+        words.extend(left.into_iter().map(|terminal| terminal.replace('"', "`")));
+        match words.split_last() {
+            None => "nothing more was expected".to_owned(),
+            Some((last, [])) => format!("expected {last}"),
+            Some((last, others)) => format!("expected {} or {last}", others.join(", ")),
+        }
+    }
+}

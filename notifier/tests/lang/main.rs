@@ -1,0 +1,3 @@
+//! The front end of the step language: text to tree and back.
+
+mod parses;

@@ -6,6 +6,7 @@
 pub mod addr;
 pub mod check;
 pub mod event;
+pub mod export;
 pub mod lang;
 pub mod model;
 

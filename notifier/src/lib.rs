@@ -8,6 +8,7 @@ pub mod addr;
 pub mod check;
 pub mod compile;
 pub mod event;
+pub mod export;
 pub mod lang;
 pub mod model;
 pub mod near;

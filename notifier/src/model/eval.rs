@@ -1,1 +1,169 @@
-//! The reference semantics: one step on an unpacked state.
+//! The reference semantics: what a model means, on unpacked states. Written to be read, not to be fast; the explorer's own
+//! evaluator is compared with it.
+//!
+//! Nothing here panics, whatever the model: a variable or a place that does not exist reads 0 and takes no value.
+
+use std::sync::Arc;
+
+use super::{Action, Ask, BinOp, Expr, Model, Place, Property, State, Step, StepId, VarId};
+use crate::lang::Span;
+
+/// Why a step ended in a violation instead of a state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// What it is a violation of.
+    pub why: Arc<str>,
+    /// The place in the text that asks for it.
+    pub at: Span,
+}
+
+/// The state in which every model begins.
+#[must_use]
+pub fn first(model: &Model) -> State {
+    State(model.vars.iter().flat_map(|var| &var.elements).map(|element| element.init).collect())
+}
+
+/// The values of one variable's elements; empty for a variable that does not exist.
+#[must_use]
+pub fn elements<'s>(model: &Model, state: &'s State, var: VarId) -> &'s [i32] {
+    let Some(declared) = model.vars.get(var.0 as usize) else { return &[] };
+    state.0.get(offset(model, var)..).and_then(|rest| rest.get(..declared.elements.len())).unwrap_or_default()
+}
+
+/// Where a variable's values begin in a state.
+fn offset(model: &Model, var: VarId) -> usize {
+    model.vars.iter().take(var.0 as usize).map(|before| before.elements.len()).sum()
+}
+
+/// The value of an expression.
+#[must_use]
+pub fn value(model: &Model, state: &State, expr: &Expr) -> i32 {
+    match expr {
+        Expr::Const(number) => *number,
+        Expr::Read(place) => {
+            let values = elements(model, state, place.var);
+            // An index outside the variable reads the first element.
+            index(model, state, place).and_then(|at| values.get(at)).or(values.first()).copied().unwrap_or(0)
+        }
+        Expr::Not(operand) => i32::from(!holds(model, state, operand)),
+        Expr::Binary(BinOp::And, left, right) => i32::from(holds(model, state, left) && holds(model, state, right)),
+        Expr::Binary(BinOp::Or, left, right) => i32::from(holds(model, state, left) || holds(model, state, right)),
+        Expr::Binary(op, left, right) => apply(*op, value(model, state, left), value(model, state, right)),
+        Expr::Select(parts) => {
+            let [condition, then, otherwise] = parts.as_ref();
+            value(model, state, if holds(model, state, condition) { then } else { otherwise })
+        }
+    }
+}
+
+/// An expression as a condition: anything but 0.
+#[must_use]
+pub fn holds(model: &Model, state: &State, expr: &Expr) -> bool {
+    value(model, state, expr) != 0
+}
+
+/// An operator on two values. `And` and `Or` are here as they are between values; [`value`] leaves the right one out where it
+/// does not count.
+#[must_use]
+pub fn apply(op: BinOp, left: i32, right: i32) -> i32 {
+    match op {
+        BinOp::Add => left.wrapping_add(right),
+        BinOp::Sub => left.wrapping_sub(right),
+        BinOp::Mul => left.wrapping_mul(right),
+        BinOp::Div if right == 0 => 0,
+        BinOp::Div => left.wrapping_div(right),
+        BinOp::Mod if right == 0 => 0,
+        BinOp::Mod => left.wrapping_rem_euclid(right),
+        BinOp::Eq => i32::from(left == right),
+        BinOp::Ne => i32::from(left != right),
+        BinOp::Lt => i32::from(left < right),
+        BinOp::Le => i32::from(left <= right),
+        BinOp::Gt => i32::from(left > right),
+        BinOp::Ge => i32::from(left >= right),
+        BinOp::And => i32::from(left != 0 && right != 0),
+        BinOp::Or => i32::from(left != 0 || right != 0),
+    }
+}
+
+/// The element that a place means; none for a negative index.
+fn index(model: &Model, state: &State, place: &Place) -> Option<usize> {
+    match &place.index {
+        None => Some(0),
+        Some(index) => usize::try_from(value(model, state, index)).ok(),
+    }
+}
+
+/// The steps that can be taken from a state, in the order of the model.
+pub fn enabled<'a>(model: &'a Model, state: &'a State) -> impl Iterator<Item = StepId> + 'a {
+    (0u32..).zip(&model.steps).filter(|(_, step)| can_run(model, state, step)).map(|(id, _)| StepId(id))
+}
+
+/// Whether a step can be taken from a state: its thread stands where the step is, and the guard holds.
+#[must_use]
+pub fn can_run(model: &Model, state: &State, step: &Step) -> bool {
+    let stands_there = step.from.is_none_or(|from| {
+        let thread = model.threads.get(step.thread.0 as usize);
+        thread.is_some_and(|thread| elements(model, state, thread.pc).first() == Some(&from))
+    });
+    stands_there && holds(model, state, &step.guard)
+}
+
+/// The state that a step leads to. It must be enabled: its guard is not asked again.
+///
+/// # Errors
+/// The failure in which the step ends.
+pub fn take(model: &Model, state: &State, step: StepId) -> Result<State, Failure> {
+    let mut after = state.clone();
+    if let Some(step) = model.steps.get(step.0 as usize) {
+        run(model, &mut after, &step.actions)?;
+    }
+    Ok(after)
+}
+
+/// Does one action after the other; each sees what those before it wrote.
+fn run(model: &Model, state: &mut State, actions: &[Action]) -> Result<(), Failure> {
+    for action in actions {
+        match action {
+            Action::Set(place, expr) => {
+                let value = value(model, state, expr);
+                let length = model.vars.get(place.var.0 as usize).map_or(0, |var| var.elements.len());
+                // An index outside the variable writes nothing.
+                if let Some(at) = index(model, state, place).filter(|at| *at < length)
+                    && let Some(slot) = state.0.get_mut(offset(model, place.var) + at)
+                {
+                    *slot = value;
+                }
+            }
+            Action::If(condition, then, otherwise) => {
+                let branch = if holds(model, state, condition) { then } else { otherwise };
+                run(model, state, branch)?;
+            }
+            Action::Fail { when, why, at } => {
+                if holds(model, state, when) {
+                    return Err(Failure { why: Arc::clone(why), at: *at });
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether every thread has finished.
+#[must_use]
+pub fn finished(model: &Model, state: &State) -> bool {
+    model.threads.iter().all(|thread| elements(model, state, thread.pc).first() == Some(&thread.end))
+}
+
+/// Whether a state violates a property by itself. (`sometimes` is a matter of all states together: no single one violates it.)
+#[must_use]
+pub fn violates(model: &Model, state: &State, property: &Property) -> bool {
+    let asked = match property.ask {
+        Ask::Always => true,
+        Ask::Finally => finished(model, state),
+        Ask::Sometimes => false,
+    };
+    asked && !holds(model, state, &property.condition)
+}
+
+#[cfg(test)]
+mod tests;

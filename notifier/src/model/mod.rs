@@ -5,6 +5,8 @@
 //! for `none`; a `bool` is 0 or 1. A state is one value for each element of each variable.
 
 pub mod eval;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod show;
 
 use std::sync::Arc;
@@ -139,7 +141,7 @@ pub enum BinOp {
     Sub,
     Mul,
     Div,
-    /// The remainder that is not negative for a positive divisor.
+    /// The remainder that is never negative (Euclid's).
     Mod,
     Eq,
     Ne,

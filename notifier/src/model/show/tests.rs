@@ -1,0 +1,32 @@
+use super::changes;
+use crate::model::{
+    State, eval,
+    fixture::{numbers, two_pages},
+};
+
+#[test]
+fn values_are_written_by_their_domain() {
+    let model = two_pages();
+    let (flag, pages) = (&model.vars[0].domain, &model.vars[1].domain);
+    assert_eq!(flag.shown(1).to_string(), "true");
+    assert_eq!(pages.shown(2).to_string(), "B");
+    assert_eq!(numbers(-3, 3).shown(-2).to_string(), "-2");
+    assert_eq!(format!("{:>5}|{:<5}", flag.shown(0), pages.shown(0)), "false|none ");
+}
+
+#[test]
+fn a_value_without_a_word_is_a_number() {
+    let model = two_pages();
+    assert_eq!(model.vars[1].domain.shown(7).to_string(), "7");
+    assert_eq!(model.vars[1].domain.shown(i32::MIN).to_string(), "-2147483648");
+}
+
+#[test]
+fn changes_name_the_element_and_leave_out_program_counters() {
+    let model = two_pages();
+    let before = eval::first(&model);
+    let after = State(Box::new([0, 0, 1, 2]));
+    let told: Vec<_> = changes(&model, &before, &after).iter().map(|change| change.shown(&model).to_string()).collect();
+    assert_eq!(told, ["flag: true → false", "A.pte: B → none"]);
+    assert!(changes(&model, &before, &before).is_empty());
+}

@@ -70,7 +70,8 @@ pub(super) struct Wrong {
     pub(super) dead: Vec<u64>,
 }
 
-/// A worker, and where it stands.
+/// A worker, and where it stands. Apart from the others in memory, lest they take each other's cache lines.
+#[repr(align(128))]
 pub(super) struct Worker<const W: usize> {
     /// Positions of the level that it still has to do.
     chunk: Range<u64>,

@@ -35,7 +35,13 @@ pub(super) struct Acts {
 }
 
 /// Compiles actions, of which `known` holds beforehand.
-pub(super) fn compile(model: &Model, emit: &mut Emitter<'_>, failures: &mut Vec<Failure>, known: Known, actions: &[Action]) -> Acts {
+pub(super) fn compile(
+    model: &Model,
+    emit: &mut Emitter<'_>,
+    failures: &mut Vec<Failure>,
+    known: Known,
+    actions: &[Action],
+) -> Acts {
     let layout = emit.layout;
     let mut known = known;
     let actions = fold_all(model, layout, &mut known, actions);

@@ -16,28 +16,97 @@ pub(super) const DONE: u32 = 0;
 pub(super) enum Op {
     /// The end, with a number: [`DONE`], or which check failed, counted from 1.
     Leave(u32),
-    Jump { to: u32 },
+    Jump {
+        to: u32,
+    },
     /// Jumps where these bits of a word are as given.
-    JumpIf { word: u8, to: u32, mask: u64, bits: u64 },
+    JumpIf {
+        word: u8,
+        to: u32,
+        mask: u64,
+        bits: u64,
+    },
     /// Jumps where they are not.
-    JumpUnless { word: u8, to: u32, mask: u64, bits: u64 },
+    JumpUnless {
+        word: u8,
+        to: u32,
+        mask: u64,
+        bits: u64,
+    },
     /// Writes constants into elements of a word.
-    Patch { word: u8, keep: u64, bits: u64 },
+    Patch {
+        word: u8,
+        keep: u64,
+        bits: u64,
+    },
     /// An element becomes what another one is, plus a constant (`add` takes both least values into account).
-    Move { from: (u8, u8), to: (u8, u8), from_mask: u32, to_mask: u32, span: u32, add: u32 },
-    Const { r: u8, value: i32 },
-    Load { r: u8, field: Field },
-    Store { r: u8, field: Field },
+    Move {
+        from: (u8, u8),
+        to: (u8, u8),
+        from_mask: u32,
+        to_mask: u32,
+        span: u32,
+        add: u32,
+    },
+    Const {
+        r: u8,
+        value: i32,
+    },
+    Load {
+        r: u8,
+        field: Field,
+    },
+    Store {
+        r: u8,
+        field: Field,
+    },
     /// Reads the element of a table that a register names, less a constant.
-    LoadAt { r: u8, index: u8, table: u32, less: i32 },
+    LoadAt {
+        r: u8,
+        index: u8,
+        table: u32,
+        less: i32,
+    },
     /// The same, named by an element (`less` takes its least value into account).
-    LoadVia { r: u8, from: (u8, u8), mask: u32, table: u32, less: i32 },
-    StoreAt { r: u8, index: u8, table: u32, less: i32 },
-    Arith { op: BinOp, r: u8, a: u8, b: u8 },
-    AddConst { r: u8, a: u8, value: i32 },
+    LoadVia {
+        r: u8,
+        from: (u8, u8),
+        mask: u32,
+        table: u32,
+        less: i32,
+    },
+    StoreAt {
+        r: u8,
+        index: u8,
+        table: u32,
+        less: i32,
+    },
+    Arith {
+        op: BinOp,
+        r: u8,
+        a: u8,
+        b: u8,
+    },
+    AddConst {
+        r: u8,
+        a: u8,
+        value: i32,
+    },
     /// Jumps where a comparison of registers yields `want`.
-    Compare { op: BinOp, want: bool, a: u8, b: u8, to: u32 },
-    CompareConst { op: BinOp, want: bool, a: u8, value: i32, to: u32 },
+    Compare {
+        op: BinOp,
+        want: bool,
+        a: u8,
+        b: u8,
+        to: u32,
+    },
+    CompareConst {
+        op: BinOp,
+        want: bool,
+        a: u8,
+        value: i32,
+        to: u32,
+    },
 }
 
 /// The elements of a variable, to be reached by an index.

@@ -273,9 +273,7 @@ impl<'a> Emitter<'a> {
                 (BinOp::Add, Expr::Read(place), &Expr::Const(add)) | (BinOp::Add, &Expr::Const(add), Expr::Read(place)) => {
                     Some((self.field(place, false)?, add))
                 }
-                (BinOp::Sub, Expr::Read(place), &Expr::Const(less)) => {
-                    Some((self.field(place, false)?, 0i32.wrapping_sub(less)))
-                }
+                (BinOp::Sub, Expr::Read(place), &Expr::Const(less)) => Some((self.field(place, false)?, 0i32.wrapping_sub(less))),
                 _ => None,
             },
             _ => None,

@@ -103,11 +103,7 @@ pub(super) fn fold(model: &Model, layout: &Layout, known: &Known, e: &Expr) -> E
         Expr::Select(parts) => match fold(model, layout, known, &parts[0]) {
             Expr::Const(0) => fold(model, layout, known, &parts[2]),
             Expr::Const(_) => fold(model, layout, known, &parts[1]),
-            when => Expr::Select(Box::new([
-                when,
-                fold(model, layout, known, &parts[1]),
-                fold(model, layout, known, &parts[2]),
-            ])),
+            when => Expr::Select(Box::new([when, fold(model, layout, known, &parts[1]), fold(model, layout, known, &parts[2])])),
         },
     }
 }

@@ -134,10 +134,14 @@ impl Layout {
 
     /// The first state of the model, packed.
     pub(super) fn first<const W: usize>(&self, model: &Model) -> [u64; W] {
+        self.pack(&State(model.vars.iter().flat_map(|var| &var.elements).map(|element| element.init).collect()))
+    }
+
+    /// A state, packed.
+    pub(super) fn pack<const W: usize>(&self, state: &State) -> [u64; W] {
         let mut words = [0; W];
-        let inits = model.vars.iter().flat_map(|var| &var.elements).map(|element| element.init);
-        for (field, init) in self.fields.iter().zip(inits) {
-            field.set(&mut words, init);
+        for (field, value) in self.fields.iter().zip(&state.0) {
+            field.set(&mut words, *value);
         }
         words
     }

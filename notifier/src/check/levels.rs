@@ -68,7 +68,12 @@ pub(super) fn worth(states: u64, workers: usize) -> usize {
 }
 
 /// Does the same on each of these, the first on this thread and with what only this thread may use.
-pub(super) fn on_each<T: Send, L: ?Sized>(parts: &mut [T], here: &L, elsewhere: &(dyn Fn(&mut T) + Sync), work: impl Fn(&mut T, &L)) {
+pub(super) fn on_each<T: Send, L: ?Sized>(
+    parts: &mut [T],
+    here: &L,
+    elsewhere: &(dyn Fn(&mut T) + Sync),
+    work: impl Fn(&mut T, &L),
+) {
     std::thread::scope(|scope| {
         let Some((first, rest)) = parts.split_first_mut() else { return };
         for part in rest {

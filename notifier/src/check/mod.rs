@@ -7,11 +7,14 @@ mod explore;
 mod fold;
 mod layout;
 mod levels;
+mod livelock;
 mod mem;
 mod program;
+mod random;
 mod search;
 mod store;
 mod touch;
+mod trace;
 mod worker;
 
 use std::time::Duration;
@@ -20,6 +23,7 @@ use crate::model::{PropertyId, State, StepId};
 
 pub use explore::explore;
 pub use layout::TooWide;
+pub use random::{Walks, walk};
 
 /// What bounds an exploration, and how it runs.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +54,8 @@ pub enum Bound {
     Bytes,
     /// The caller has had enough.
     Interrupted,
+    /// The number of random walks.
+    Walks,
 }
 
 /// What an exploration says.

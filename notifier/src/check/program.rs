@@ -71,6 +71,22 @@ pub(super) trait Sink<const W: usize> {
     fn fail(&mut self, step: u32, failure: u32);
 }
 
+/// A sink made of closures, for where the states that follow are only looked at.
+pub(super) struct Look<N, F> {
+    pub(super) next: N,
+    pub(super) fail: F,
+}
+
+impl<const W: usize, N: FnMut(u32, &[u64; W]), F: FnMut(u32, u32)> Sink<W> for Look<N, F> {
+    fn next(&mut self, step: u32, state: &[u64; W]) {
+        (self.next)(step, state);
+    }
+
+    fn fail(&mut self, step: u32, failure: u32) {
+        (self.fail)(step, failure);
+    }
+}
+
 /// A condition of an `always`, and what it reads.
 struct Conjunct {
     e: Expr,
@@ -88,10 +104,8 @@ impl<const W: usize> Program<W> {
         };
         let mut parts = Vec::new();
         asked(Ask::Always).for_each(|(_, e)| leaves(e, true, &mut parts));
-        let conjuncts: Vec<Conjunct> = parts
-            .into_iter()
-            .map(|(e, truth)| Conjunct { e: e.clone(), truth, reads: Elements::read_by(&layout, e) })
-            .collect();
+        let conjuncts: Vec<Conjunct> =
+            parts.into_iter().map(|(e, truth)| Conjunct { e: e.clone(), truth, reads: Elements::read_by(&layout, e) }).collect();
         let sometimes: Vec<(usize, Conjunct)> = asked(Ask::Sometimes)
             .map(|(index, e)| (index, Conjunct { e: e.clone(), truth: false, reads: Elements::read_by(&layout, e) }))
             .collect();
@@ -102,7 +116,8 @@ impl<const W: usize> Program<W> {
         let always = check(&mut emit, &all);
         let finally = check(&mut emit, &finally);
         let each = folded.iter().map(|e| check(&mut emit, &[(e, true)])).collect();
-        let mut builder = Builder { model, emit, conjuncts, sometimes, blocks: HashMap::new(), failures: Vec::new(), steps: Vec::new() };
+        let mut builder =
+            Builder { model, emit, conjuncts, sometimes, blocks: HashMap::new(), failures: Vec::new(), steps: Vec::new() };
 
         let mut threads = Vec::new();
         for (thread, t) in model.threads.iter().enumerate() {
@@ -138,6 +153,21 @@ impl<const W: usize> Program<W> {
         let code = emit.finish();
         let first = layout.first(model);
         Program { first, code, steps, threads, background, end, failures, always, finally, each, sometimes, layout }
+    }
+
+    /// How many threads there are.
+    pub(super) fn threads(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// The thread of a step (by index).
+    pub(super) fn thread(&self, step: u32) -> usize {
+        self.steps[step as usize].thread as usize
+    }
+
+    /// Calls `next` with each step (by index) and the state that it leads to.
+    pub(super) fn successors(&self, state: &[u64; W], next: impl FnMut(u32, &[u64; W])) {
+        self.expand(state, &mut Look { next, fail: |_, _| {} });
     }
 
     /// Takes every step that can be taken, and says how many those are.
@@ -209,6 +239,14 @@ impl<const W: usize> Program<W> {
     pub(super) fn holds(&self, state: &[u64; W]) -> bool {
         (self.always == NONE || self.run(self.always, state))
             && (self.finally == NONE || !self.finished(state) || self.run(self.finally, state))
+    }
+
+    /// The first property, an `always` or a `finally`, that does not hold in a state.
+    pub(super) fn violated(&self, model: &Model, state: &[u64; W]) -> Option<PropertyId> {
+        let finished = self.finished(state);
+        let asked = |ask: Ask| ask == Ask::Always || ask == Ask::Finally && finished;
+        let mut properties = (0u32..).map(PropertyId).zip(&model.properties);
+        properties.find(|(id, property)| asked(property.ask) && !self.is_true(*id, state)).map(|(id, _)| id)
     }
 
     /// Whether the condition of a property is true.

@@ -31,8 +31,10 @@ pub(super) enum End {
 pub(super) struct Search<'a, const W: usize> {
     pub(super) program: &'a Program<W>,
     pub(super) store: Store<W>,
-    /// The levels, each of which but the last has been expanded.
+    /// The levels that are complete.
     pub(super) levels: Vec<Level>,
+    /// The one that was expanded last.
+    pub(super) expanded: usize,
     pub(super) marks: Marks,
     workers: Vec<Worker<W>>,
     /// Of the levels that were completed.
@@ -40,6 +42,7 @@ pub(super) struct Search<'a, const W: usize> {
     pub(super) transitions: u64,
     max_states: u64,
     bound: Bound,
+    forbid_deadlock: bool,
 }
 
 /// Tells the progress, from this thread.
@@ -67,7 +70,7 @@ impl<'a> Teller<'a> {
 }
 
 impl<'a, const W: usize> Search<'a, W> {
-    pub(super) fn new(program: &'a Program<W>, limits: &Limits) -> Search<'a, W> {
+    pub(super) fn new(program: &'a Program<W>, forbid_deadlock: bool, limits: &Limits) -> Search<'a, W> {
         let by_memory = Store::<W>::states_in(limits.max_bytes);
         let (max_states, bound) =
             if by_memory < limits.max_states { (by_memory, Bound::Bytes) } else { (limits.max_states, Bound::States) };
@@ -76,18 +79,25 @@ impl<'a, const W: usize> Search<'a, W> {
             program,
             store: Store::new(),
             levels: Vec::new(),
+            expanded: 0,
             marks: Marks::new(program.sometimes.len()),
             workers: (0..workers).map(|_| Worker::new()).collect(),
             states: 0,
             transitions: 0,
             max_states,
             bound,
+            forbid_deadlock,
         }
     }
 
     /// How many workers there are.
     pub(super) fn workers(&self) -> usize {
         self.workers.len()
+    }
+
+    /// The length of the longest shortest path to a state of a complete level.
+    pub(super) fn depth(&self) -> u32 {
+        self.levels.iter().rposition(|level| level.states > 0).unwrap_or(0) as u32
     }
 
     /// Explores everything there is to explore.
@@ -127,7 +137,6 @@ impl<'a, const W: usize> Search<'a, W> {
                 return End::Bound(bound);
             }
             if self.levels.last().is_none_or(|level| level.states == 0) {
-                self.levels.pop();
                 return End::Exhausted;
             }
         }
@@ -144,7 +153,10 @@ impl<'a, const W: usize> Search<'a, W> {
         let mut all = Wrong::default();
         for worker in &mut self.workers {
             all.bad.append(&mut worker.wrong.bad);
-            all.dead.append(&mut worker.wrong.dead);
+            if self.forbid_deadlock {
+                all.dead.append(&mut worker.wrong.dead);
+            }
+            worker.wrong.dead.clear();
             all.failed.append(&mut worker.wrong.failed);
         }
         all
@@ -153,6 +165,7 @@ impl<'a, const W: usize> Search<'a, W> {
     /// Takes all steps from the states of the last level.
     fn expand(&mut self, teller: &Teller<'_>) -> Option<Bound> {
         let depth = self.levels.len() - 1;
+        self.expanded = depth;
         let states = self.levels[depth].states;
         let workers = worth(states, self.workers.len());
         let cursor = Cursor::new(states, workers);

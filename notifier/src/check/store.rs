@@ -63,6 +63,37 @@ pub(super) fn hash<const W: usize>(state: &[u64; W]) -> u64 {
     fold(sum ^ KEYS[2], KEYS[0])
 }
 
+/// A packed state as a key of the standard maps.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Key<const W: usize>(pub(super) [u64; W]);
+
+impl<const W: usize> std::hash::Hash for Key<W> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(hash(&self.0));
+    }
+}
+
+/// Takes a [`Key`]'s hash as it is.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct AsItIs(u64);
+
+impl std::hash::Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+/// A map from packed states.
+pub(super) type KeyMap<const W: usize, T> = std::collections::HashMap<Key<W>, T, std::hash::BuildHasherDefault<AsItIs>>;
+
 impl<const W: usize> Store<W> {
     pub(super) fn new() -> Store<W> {
         let mut store = Store { segments: Vec::new(), slots: zeroed(FIRST_SLOTS) };
@@ -94,8 +125,9 @@ impl<const W: usize> Store<W> {
         states * W as u64 * 8 + slots as u64 * 8
     }
 
-    /// The most states that so much memory holds.
+    /// The most states that so much memory holds. There are not more of them than indexes.
     pub(super) fn states_in(bytes: u64) -> u64 {
+        let bytes = bytes.min(INDEX_MASK * 8);
         let (mut slots, mut states) = (FIRST_SLOTS, 0);
         while let Some(room) = bytes.checked_sub(slots as u64 * 8) {
             let fit = capacity(slots).min(room / (W as u64 * 8));

@@ -92,13 +92,7 @@ fn mover(b: &mut Build, v: &Vars, name: &str, who: i32, offset: i32, first_new: 
         step(yes.clone(), vec![set(&pte, c(new))]);
         step(yes.clone(), vec![set(&of(v.gone, read(&old)), c(1)), set(&old, c(0))]);
         step(eq(read(&v.mmu), c(0)), vec![set(&v.mmu, c(holder))]);
-        step(
-            yes.clone(),
-            vec![
-                set(&v.seq, add(read(&v.seq), c(1))),
-                set(&v.inprog, bin(BinOp::Sub, read(&v.inprog), c(1))),
-            ],
-        );
+        step(yes.clone(), vec![set(&v.seq, add(read(&v.seq), c(1))), set(&v.inprog, bin(BinOp::Sub, read(&v.inprog), c(1)))]);
         step(yes.clone(), vec![set(&v.mmu, c(0))]);
         step(yes.clone(), vec![set(&ptl, c(0))]);
     }
@@ -130,13 +124,7 @@ fn vcpu(b: &mut Build, v: &Vars, retry: bool) {
         let again = if retry { or(ne(read(&v.inprog), c(0)), ne(read(&v.seq), read(&rseq))) } else { c(0) };
         let give_up = vec![set(&rseq, c(0)), set(&rpte, c(0)), set(&pc, c(first + 6))];
         b.raw(t, Some(first + 4), c(1), vec![Action::If(again, give_up, vec![set(&pc, c(first + 5))])]);
-        b.step(
-            t,
-            first + 5,
-            first + 6,
-            c(1),
-            vec![set(&spte, read(&rpte)), set(&rpte, c(0)), set(&rseq, c(0))],
-        );
+        b.step(t, first + 5, first + 6, c(1), vec![set(&spte, read(&rpte)), set(&rpte, c(0)), set(&rseq, c(0))]);
         b.step(t, first + 6, first, c(1), vec![set(&v.mmu, c(0))]);
     }
 }

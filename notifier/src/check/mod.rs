@@ -1,8 +1,29 @@
 //! The explorer: every interleaving of a compiled [`Model`](crate::model::Model), breadth first, each state kept exactly.
 
+mod act;
+mod code;
+mod emit;
+mod explore;
+mod fold;
+mod layout;
+mod levels;
+mod livelock;
+mod mem;
+mod program;
+mod random;
+mod search;
+mod store;
+mod touch;
+mod trace;
+mod worker;
+
 use std::time::Duration;
 
 use crate::model::{PropertyId, State, StepId};
+
+pub use explore::explore;
+pub use layout::TooWide;
+pub use random::{Walks, walk};
 
 /// What bounds an exploration, and how it runs.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +34,28 @@ pub struct Limits {
     pub max_bytes: u64,
     /// Worker threads; the results are the same for every number.
     pub workers: usize,
+}
+
+/// How far an exploration has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// States seen, about.
+    pub states: u64,
+    /// The level that is being expanded.
+    pub depth: u32,
+}
+
+/// Which limit was reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bound {
+    /// [`Limits::max_states`].
+    States,
+    /// [`Limits::max_bytes`].
+    Bytes,
+    /// The caller has had enough.
+    Interrupted,
+    /// The number of random walks.
+    Walks,
 }
 
 /// What an exploration says.
@@ -48,6 +91,8 @@ pub struct Outcome {
     pub peak_bytes: u64,
     /// Bits of a packed state.
     pub state_bits: u32,
+    /// Which limit was reached, where the verdict is [`Verdict::Bounded`].
+    pub bound: Option<Bound>,
     /// What was violated, unless all is well or bounded.
     pub violation: Option<Violation>,
 }

@@ -1,6 +1,7 @@
 //! The explorer: every interleaving of a compiled [`Model`](crate::model::Model), breadth first, each state kept exactly.
 
 mod act;
+mod agreement;
 mod code;
 mod emit;
 mod explore;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use crate::model::{PropertyId, State, StepId};
 
+pub use agreement::{Agreement, agreement, is_vacuous};
 pub use explore::explore;
 pub use layout::TooWide;
 pub use random::{Walks, walk};

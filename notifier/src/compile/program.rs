@@ -224,7 +224,8 @@ fn understand(sources: &Sources, files: &[File]) -> Result<Understood, Vec<Diagn
     // What is expected comes in the order of its lines, what nobody expects anything of comes last.
     let mut orderings: Vec<String> = Vec::new();
     for name in expectations.iter().map(|said| said.variant.as_str()).chain(declared.iter().copied()) {
-        if name != DEFAULT && !orderings.iter().any(|known| known == name) {
+        let only = declared.is_empty();
+        if !only && !orderings.iter().any(|known| known == name) {
             orderings.push(name.to_owned());
         }
     }
@@ -246,7 +247,8 @@ fn expectation(
     declared: &[&str],
 ) -> Result<Expectation, Diagnostic> {
     let variant = match &said.ordering {
-        Some(name) if declared.contains(&name.text.as_str()) => name.text.clone(),
+        // The definitions that belong to no ordering are one, too.
+        Some(name) if declared.contains(&name.text.as_str()) || name.text == DEFAULT => name.text.clone(),
         Some(name) => {
             let error = Diagnostic::error(format!("no ordering is called `{}`", name.text)).at(name.span, "nothing is defined for it");
             return Err(match near(&name.text, declared.iter().copied()) {

@@ -214,7 +214,7 @@ impl<'a> Unit<'a> {
                     continue;
                 }
             };
-            let text = self.text(decl.at);
+            let text = self.line(Span { end: decl.condition.span.end, ..decl.at });
             let message = decl.message.map(str::to_owned);
             // Looking through `none` is nobody's intention: it counts as a failure, not as an answer.
             let safe = fold::not(fold::any(value.faults.iter().map(|fault| fault.when.clone())));
@@ -249,13 +249,16 @@ impl<'a> Unit<'a> {
         var
     }
 
-    /// What the text says at a place, on one line.
+    /// What the text says at a place, on one line, without comments.
+    fn line(&self, at: Span) -> String {
+        let lines = self.sources.slice(at).lines().map(|line| line.split('#').next().unwrap_or(""));
+        lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The same, cut to what a step or a message has room for.
     pub(super) fn text(&self, at: Span) -> String {
         const LONGEST: usize = 60;
-        let text = self.sources.slice(at);
-        let without_comments: Vec<&str> = text.lines().map(|line| line.split('#').next().unwrap_or("").trim()).collect();
-        let line = without_comments.join(" ");
-        let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = self.line(at);
         if line.chars().count() <= LONGEST {
             return line;
         }

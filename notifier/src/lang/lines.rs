@@ -63,7 +63,18 @@ pub(crate) fn lex(sources: &Sources, text: u16) -> Result<Lexed<'_>, Diagnostic>
             }
             Ok(Token::Sep) => end_of_statement(&mut pending, &lexed.tokens, Some(Placed { token: Token::Sep, start, end })),
             Ok(token) => lexed.push(&mut pending, Placed { token, start, end }),
-            Err(bad) => lexed.bad(bad, place(range.start, range.end), &content[range]),
+            Err(bad) => {
+                lexed.bad(bad, place(range.start, range.end), &content[range]);
+                // What stands for a word: nothing is to follow from its absence.
+                let token = match bad {
+                    BadToken::Number => Some(Token::Number(0)),
+                    BadToken::OpenText | BadToken::Quotes => Some(Token::Text("")),
+                    BadToken::Character | BadToken::CComment => None,
+                };
+                if let Some(token) = token {
+                    lexed.push(&mut pending, Placed { token, start, end });
+                }
+            }
         }
         line_is_empty = false;
     }
@@ -96,13 +107,13 @@ impl<'t> Lexed<'t> {
         self.tokens.push(next);
     }
 
-    /// Reports what is no word. What stands for a word in a sentence that is otherwise right is left out, so that nothing follows
-    /// from it.
+    /// Reports what is no word.
     fn bad(&mut self, bad: BadToken, span: Span, slice: &'t str) {
         let problem = match bad {
             BadToken::OpenText => {
                 Diagnostic::error("a text without its closing quote").at(span, "a text ends on its line, with `\"`")
             }
+            BadToken::Quotes => Diagnostic::error("a text in single quotes").at(span, "").help("texts stand in `\"`"),
             BadToken::Number if slice.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Diagnostic::error("a number that is too large").at(span, "")
             }
@@ -116,11 +127,10 @@ impl<'t> Lexed<'t> {
                 problem
             }
         };
-        if let Some(last) = self.problems.last().and_then(|last| last.primary.as_ref()) {
-            // One for a run of strange characters, and for each letter of a foreign word.
-            if last.0.end == span.start && bad == BadToken::Character {
-                return;
-            }
+        // One for a foreign word, not one for each of its letters.
+        let last = self.problems.last().and_then(|last| last.primary.as_ref());
+        if bad == BadToken::Character && last.is_some_and(|(last, _)| last.end == span.start) {
+            return;
         }
         self.problems.push(problem);
     }
@@ -131,8 +141,7 @@ fn instead(slice: &str) -> Option<&'static str> {
     Some(match slice {
         "&" => "write `&&` for \"and\"",
         "|" => "write `||` for \"or\"",
-        "'" | "`" | "“" | "”" => "texts stand in `\"`",
-        "->" => "fields are written with a dot: `x.pte`",
+        "'" | "`" | "´" | "“" | "”" => "texts stand in `\"`",
         "$" | "@" | "~" | "^" | "\\" => return None,
         _ => "names are made of the letters a to z and A to Z, digits and `_`",
     })

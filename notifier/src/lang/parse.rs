@@ -9,7 +9,7 @@ use super::{
     lines::{self, Comment},
     nesting,
     syntax::Place,
-    token::Token,
+    token::{Placed, Token},
 };
 use lalrpop_util::ParseError;
 
@@ -31,8 +31,9 @@ pub(crate) fn parse_with_comments(sources: &Sources, text: u16) -> Result<(File,
     let mut findings = std::mem::take(&mut lexed.problems);
     let words = findings.len();
     let mut items = Vec::new();
-    for chunk in items::split(&lexed.tokens, text) {
-        items.extend(parse_item(sources, text, chunk, &mut findings));
+    let kinds: Vec<&str> = lexed.tokens.windows(2).filter_map(declared_kind).collect();
+    for chunk in items::split(&lexed.tokens, sources, text) {
+        items.extend(parse_item(Place { sources, text, tokens: chunk.tokens, kinds: &kinds }, chunk, &mut findings));
     }
     // What is wrong on a line with something that is no word, may well follow from that.
     let strange: Vec<u32> = findings[..words].iter().filter_map(|finding| line(finding, sources)).collect();
@@ -57,19 +58,33 @@ fn line(finding: &Diagnostic, sources: &Sources) -> Option<u32> {
     finding.primary.as_ref().map(|(span, _)| sources.line(*span))
 }
 
-fn parse_item(sources: &Sources, text: u16, chunk: Chunk<'_, '_>, findings: &mut Vec<Diagnostic>) -> Option<Item> {
+/// The kind that two words begin to declare.
+fn declared_kind<'t>(words: &[Placed<'t>]) -> Option<&'t str> {
+    match words {
+        [Placed { token: Token::Kind, .. }, Placed { token: Token::Name(name), .. }] => Some(name),
+        _ => None,
+    }
+}
+
+fn parse_item(place: Place<'_, '_>, chunk: Chunk<'_, '_>, findings: &mut Vec<Diagnostic>) -> Option<Item> {
     if !chunk.unbalanced.is_empty() {
         findings.extend(chunk.unbalanced);
         return None;
     }
     let mut broken = Broken::default();
     let words = chunk.tokens.iter().map(|placed| Ok((placed.start, placed.token, placed.end)));
-    let result = ItemParser::new().parse(text, &mut broken, words);
-    let place = Place { sources, text, tokens: chunk.tokens };
+    let result = ItemParser::new().parse(place.text, &mut broken, words);
     let before = findings.len();
     findings.append(&mut broken.problems);
     for recovery in &broken.recovered {
-        findings.push(place.explain(&recovery.error));
+        let finding = place.explain(&recovery.error);
+        // A second stumble over the same word says nothing new.
+        if findings[before..]
+            .last()
+            .is_none_or(|last| last.primary.as_ref().map(|at| at.0) != finding.primary.as_ref().map(|at| at.0))
+        {
+            findings.push(finding);
+        }
         let count = |token| recovery.dropped_tokens.iter().filter(|(_, dropped, _)| *dropped == token).count();
         if count(Token::LBrace) != count(Token::RBrace) {
             // From here on, blocks are not what they look like.

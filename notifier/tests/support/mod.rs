@@ -5,76 +5,77 @@
 use nostale_notifier::lang::Span;
 use nostale_notifier::model::*;
 
-pub mod reference;
+pub(crate) mod naive;
+pub(crate) mod reference;
 
 /// A place without a text.
-pub fn nowhere() -> Span {
+pub(crate) fn nowhere() -> Span {
     Span { text: 0, start: 0, end: 0 }
 }
 
 /// A number.
-pub fn c(value: i32) -> Expr {
+pub(crate) fn c(value: i32) -> Expr {
     Expr::Const(value)
 }
 
 /// A variable of one element.
-pub fn place(var: VarId) -> Place {
+pub(crate) fn place(var: VarId) -> Place {
     Place { var, index: None }
 }
 
 /// An element by a constant index.
-pub fn item(var: VarId, index: i32) -> Place {
+pub(crate) fn item(var: VarId, index: i32) -> Place {
     Place { var, index: Some(Box::new(c(index))) }
 }
 
 /// An element by an index.
-pub fn at(var: VarId, index: Expr) -> Place {
+pub(crate) fn at(var: VarId, index: Expr) -> Place {
     Place { var, index: Some(Box::new(index)) }
 }
 
-pub fn read(place: &Place) -> Expr {
+pub(crate) fn read(place: &Place) -> Expr {
     Expr::Read(place.clone())
 }
 
-pub fn bin(op: BinOp, a: Expr, b: Expr) -> Expr {
+pub(crate) fn bin(op: BinOp, a: Expr, b: Expr) -> Expr {
     Expr::Binary(op, Box::new(a), Box::new(b))
 }
 
-pub fn eq(a: Expr, b: Expr) -> Expr {
+pub(crate) fn eq(a: Expr, b: Expr) -> Expr {
     bin(BinOp::Eq, a, b)
 }
 
-pub fn ne(a: Expr, b: Expr) -> Expr {
+pub(crate) fn ne(a: Expr, b: Expr) -> Expr {
     bin(BinOp::Ne, a, b)
 }
 
-pub fn and(a: Expr, b: Expr) -> Expr {
+pub(crate) fn and(a: Expr, b: Expr) -> Expr {
     bin(BinOp::And, a, b)
 }
 
-pub fn or(a: Expr, b: Expr) -> Expr {
+pub(crate) fn or(a: Expr, b: Expr) -> Expr {
     bin(BinOp::Or, a, b)
 }
 
-pub fn not(a: Expr) -> Expr {
+pub(crate) fn not(a: Expr) -> Expr {
     Expr::Not(Box::new(a))
 }
 
-pub fn add(a: Expr, b: Expr) -> Expr {
+pub(crate) fn add(a: Expr, b: Expr) -> Expr {
     bin(BinOp::Add, a, b)
 }
 
-pub fn set(place: &Place, value: Expr) -> Action {
+pub(crate) fn set(place: &Place, value: Expr) -> Action {
     Action::Set(place.clone(), value)
 }
 
 /// A model under construction.
-pub struct Build {
-    pub model: Model,
+pub(crate) struct Build {
+    pub(crate) model: Model,
 }
 
 impl Build {
-    pub fn new(name: &str) -> Build {
+    pub(crate) fn new(name: &str) -> Build {
         Build {
             model: Model {
                 name: name.into(),
@@ -90,11 +91,11 @@ impl Build {
     }
 
     /// An array variable from 0 to `hi`.
-    pub fn array(&mut self, name: &str, hi: i32, inits: &[i32]) -> VarId {
+    pub(crate) fn array(&mut self, name: &str, hi: i32, inits: &[i32]) -> VarId {
         self.var(name, Role::Shared, (0, hi), inits)
     }
 
-    pub fn var(&mut self, name: &str, role: Role, (lo, hi): (i32, i32), inits: &[i32]) -> VarId {
+    pub(crate) fn var(&mut self, name: &str, role: Role, (lo, hi): (i32, i32), inits: &[i32]) -> VarId {
         let elements =
             inits.iter().enumerate().map(|(index, &init)| Element { name: format!("{name}[{index}]"), init }).collect();
         self.model.vars.push(Var { name: name.into(), role, domain: Domain { lo, hi, show: Show::Number }, elements });
@@ -102,12 +103,12 @@ impl Build {
     }
 
     /// A variable of one element, from 0 to `hi`, at first 0.
-    pub fn scalar(&mut self, name: &str, hi: i32) -> Place {
+    pub(crate) fn scalar(&mut self, name: &str, hi: i32) -> Place {
         place(self.array(name, hi, &[0]))
     }
 
     /// A thread whose last program counter is `end`.
-    pub fn thread(&mut self, name: &str, end: i32) -> ThreadId {
+    pub(crate) fn thread(&mut self, name: &str, end: i32) -> ThreadId {
         let id = ThreadId(self.model.threads.len() as u32);
         let pc = self.var(&format!("{name}.pc"), Role::Pc(id), (0, end), &[0]);
         self.model.threads.push(Thread { name: name.into(), pc, end });
@@ -115,23 +116,23 @@ impl Build {
     }
 
     /// The program counter of a thread.
-    pub fn pc(&self, thread: ThreadId) -> Place {
+    pub(crate) fn pc(&self, thread: ThreadId) -> Place {
         place(self.model.threads[thread.0 as usize].pc)
     }
 
     /// A step from one program counter to another.
-    pub fn step(&mut self, thread: ThreadId, from: i32, to: i32, guard: Expr, actions: Vec<Action>) {
+    pub(crate) fn step(&mut self, thread: ThreadId, from: i32, to: i32, guard: Expr, actions: Vec<Action>) {
         let mut actions = actions;
         actions.push(set(&self.pc(thread), c(to)));
         self.raw(thread, Some(from), guard, actions);
     }
 
-    pub fn raw(&mut self, thread: ThreadId, from: Option<i32>, guard: Expr, actions: Vec<Action>) {
+    pub(crate) fn raw(&mut self, thread: ThreadId, from: Option<i32>, guard: Expr, actions: Vec<Action>) {
         let text = format!("{}@{from:?}", self.model.threads[thread.0 as usize].name);
         self.model.steps.push(Step { thread, from, guard, actions, text, at: nowhere() });
     }
 
-    pub fn property(&mut self, ask: Ask, text: &str, condition: Expr) -> PropertyId {
+    pub(crate) fn property(&mut self, ask: Ask, text: &str, condition: Expr) -> PropertyId {
         self.model.properties.push(Property { ask, condition, text: text.into(), message: None, at: nowhere() });
         PropertyId(self.model.properties.len() as u32 - 1)
     }

@@ -6,11 +6,11 @@ use nostale_notifier::model::*;
 use super::*;
 
 /// Its states.
-pub const STATES: u64 = 9_029_564;
+pub(crate) const STATES: u64 = 9_029_564;
 /// Its steps.
-pub const TRANSITIONS: u64 = 27_264_875;
+pub(crate) const TRANSITIONS: u64 = 27_264_875;
 /// The steps of the shortest counterexample without the retry check.
-pub const BROKEN_STEPS: usize = 16;
+pub(crate) const BROKEN_STEPS: usize = 16;
 
 const PAGES: i32 = 3;
 const ROUNDS: i32 = 3;
@@ -31,7 +31,7 @@ struct Vars {
 }
 
 /// The reference, or (not `retry`) the one that leaves out the check.
-pub fn reference(retry: bool) -> Model {
+pub(crate) fn reference(retry: bool) -> Model {
     let mut b = Build::new("reference");
     let v = Vars {
         pte: b.array("V.pte", 9, &[1, 2, 3]),

@@ -3,10 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use nostale_notifier::{
-    check::Verdict,
-    model::{Ask, Model, PropertyId, State, eval},
-};
+use nostale_notifier::model::{Ask, Model, PropertyId, State, eval};
 
 /// What goes wrong in a single state or step.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -44,18 +41,6 @@ impl Explored {
     /// Length of the shortest way to a violation that a single state or step shows.
     pub(crate) fn shortest(&self) -> Option<u32> {
         self.wrong.values().min().copied()
-    }
-
-    /// The verdicts that an explorer may give: several where different violations are equally near.
-    pub(crate) fn verdicts(&self) -> Vec<Verdict> {
-        let nearest = self.wrong.iter().filter(|(_, length)| Some(**length) == self.shortest());
-        let mut verdicts: Vec<_> =
-            nearest.map(|(wrong, _)| if *wrong == Wrong::Deadlock { Verdict::Deadlock } else { Verdict::Fails }).collect();
-        if verdicts.is_empty() {
-            verdicts.extend((!self.missing.is_empty()).then_some(Verdict::Fails));
-            verdicts.extend(self.livelock.map(|_| Verdict::Livelock));
-        }
-        if verdicts.is_empty() { vec![Verdict::Holds] } else { verdicts }
     }
 }
 

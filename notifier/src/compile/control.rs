@@ -130,7 +130,7 @@ impl Unit<'_> {
     pub(super) fn repeat(&mut self, times: &Expr, body: &Block) -> Result<()> {
         let count = self.known_number(times)?;
         if !(0..=MOST).contains(&count) {
-            return Err(Diagnostic::error(format!("{count} rounds")).at(times.span, format!("from 0 to {MOST}")));
+            return Err(Diagnostic::error(format!("a loop of {count} rounds")).at(times.span, format!("from 0 to {MOST}")));
         }
         let out = self.graph.hole();
         for _ in 0..count {
@@ -227,13 +227,8 @@ impl Unit<'_> {
         match (value, result) {
             (Some(value), Some((var, ty))) => {
                 let value = self.value(value)?;
-                let loc = super::operand::Loc {
-                    at: Home::Local(var),
-                    ty,
-                    index: fold::constant(0),
-                    faults: Vec::new(),
-                    shared: false,
-                };
+                let loc =
+                    super::operand::Loc { at: Home::Local(var), ty, index: fold::constant(0), faults: Vec::new(), shared: false };
                 self.store(loc, value, at, &[])?;
             }
             (None, None) => {}

@@ -90,7 +90,10 @@ impl Program {
                 let name = name.or_else(|| sources.get(0).map(|text| text.name.clone())).unwrap_or_default();
                 Ok(Self { sources, files, name, source, year, orderings, expectations })
             }
-            Err(errors) => Err(Box::new(Rejected { sources, diagnostics: Diagnostics(errors) })),
+            Err(mut errors) => {
+                errors.sort_by_key(|error| error.primary.as_ref().map(|(span, _)| (span.text, span.start)));
+                Err(Box::new(Rejected { sources, diagnostics: Diagnostics(errors) }))
+            }
         }
     }
 
@@ -250,7 +253,8 @@ fn expectation(
         // The definitions that belong to no ordering are one, too.
         Some(name) if declared.contains(&name.text.as_str()) || name.text == DEFAULT => name.text.clone(),
         Some(name) => {
-            let error = Diagnostic::error(format!("no ordering is called `{}`", name.text)).at(name.span, "nothing is defined for it");
+            let error =
+                Diagnostic::error(format!("no ordering is called `{}`", name.text)).at(name.span, "nothing is defined for it");
             return Err(match near(&name.text, declared.iter().copied()) {
                 Some(close) => error.help(format!("did you mean `{close}`?")),
                 None if declared.is_empty() => error.help("this file has no orderings: `expect holds`"),

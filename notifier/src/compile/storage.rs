@@ -154,10 +154,9 @@ impl Storage {
                 let init = owner.init.or(decl.init);
                 match decl.ty {
                     Ty::List(kind) => match list(decls, init, kind) {
-                        Ok(members) => elements.extend(members.into_iter().enumerate().map(|(at, init)| Element {
-                            name: format!("{called}[{at}]"),
-                            init,
-                        })),
+                        Ok(members) => elements.extend(
+                            members.into_iter().enumerate().map(|(at, init)| Element { name: format!("{called}[{at}]"), init }),
+                        ),
                         Err(error) => errors.push(error),
                     },
                     Ty::Lock(lock) => {
@@ -293,7 +292,11 @@ fn object(decls: &Decls<'_>, expr: &Expr, each: Option<(&str, i32)>) -> Result<O
     match &expr.kind {
         ExprKind::Name(name) => match decls.get(name) {
             Some(Def::Object { kind, number }) => Ok(Some((kind, number + 1))),
-            _ => Ok(None),
+            Some(_) => Ok(None),
+            None => {
+                let objects = decls.kinds.iter().flat_map(|kind| kind.objects.iter().map(|object| object.name.as_str()));
+                Err(unknown("object", &Name { text: name.clone(), span: expr.span }, None, objects))
+            }
         },
         ExprKind::Index(family, index) => {
             let ExprKind::Name(name) = &family.kind else { return Ok(None) };

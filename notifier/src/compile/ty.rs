@@ -35,8 +35,14 @@ impl LockKind {
     pub(super) const NAMES: [(&'static str, Self); 4] =
         [("spin", Self::Spin), ("mutex", Self::Mutex), ("rwlock", Self::RwLock), ("rwsem", Self::RwSem)];
 
-    pub(super) fn name(self) -> &'static str {
-        Self::NAMES.iter().find(|(_, kind)| *kind == self).map_or("lock", |(name, _)| name)
+    /// With its article.
+    pub(super) fn what(self) -> &'static str {
+        match self {
+            Self::Spin => "a spin lock",
+            Self::Mutex => "a mutex",
+            Self::RwLock => "an rwlock",
+            Self::RwSem => "an rwsem",
+        }
     }
 
     /// Whether it has readers.

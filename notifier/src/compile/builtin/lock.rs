@@ -95,10 +95,10 @@ fn way(lock: &Lock, name: &Name, at: Span) -> Result<Way> {
     let verb = name.text.as_str();
     let plain = !verb.starts_with("read_") && !verb.starts_with("write_") && verb != "downgrade";
     match (plain, lock.kind.shared()) {
-        (true, true) => Err(Diagnostic::error(format!("`{}` is a {}: read or write?", lock.name, lock.kind.name()))
+        (true, true) => Err(Diagnostic::error(format!("`{}` is {}: read or write?", lock.name, lock.kind.what()))
             .at(at, "not said")
             .help(format!("`read_{verb}` or `write_{verb}`"))),
-        (false, false) => Err(Diagnostic::error(format!("`{}` is a {}: it has no readers", lock.name, lock.kind.name()))
+        (false, false) => Err(Diagnostic::error(format!("`{}` is {}: it has no readers", lock.name, lock.kind.what()))
             .at(at, "takes an `rwlock` or `rwsem`")
             .help("`lock`, `unlock` or `trylock`")),
         _ => Ok(if verb.starts_with("read_") { Way::Read } else { Way::Write }),

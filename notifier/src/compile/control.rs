@@ -1,13 +1,13 @@
 //! Where control goes: branches, loops, jumps, and the expansion of operations.
 
 use super::{
+    assign::Special,
     builtin,
     decl::MOST,
     flow::{Choice, Fault, NodeId},
     fold,
     operand::{Home, Operand},
     scope::{Binding, Target},
-    stmt::Special,
     ty::Ty,
     unit::{Result, Unit},
 };

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{
-    builtin,
+    builtin, constant,
     ty::{LockKind, Ty},
+    unit::Result,
 };
 use crate::{
     lang::{
         Diagnostic, Span,
-        ast::{self, BinaryOp, Declarator, Expr, ExprKind, File, ItemKind, Name, Op, TypeKind, UnaryOp},
+        ast::{self, Declarator, Expr, File, ItemKind, Name, Op, TypeKind},
     },
     near::near,
 };
@@ -107,7 +108,7 @@ pub(super) struct Decls<'a> {
 
 impl<'a> Decls<'a> {
     /// Collects the declarations of several files (the model's, and those of the library that it uses).
-    pub(super) fn of(files: &[&'a File]) -> Result<Self, Vec<Diagnostic>> {
+    pub(super) fn of(files: &[&'a File]) -> std::result::Result<Self, Vec<Diagnostic>> {
         let mut this = Self::default();
         let mut errors = Vec::new();
         let items = || files.iter().flat_map(|file| &file.items);
@@ -121,7 +122,7 @@ impl<'a> Decls<'a> {
         for item in items() {
             let result = match &item.kind {
                 ItemKind::Const { name, value } => {
-                    constant_item(&consts, name, value).and_then(|v| this.name(name, Def::Const(v)))
+                    constant::constant_item(&consts, name, value).and_then(|v| this.name(name, Def::Const(v)))
                 }
                 ItemKind::Enum { name, values } => this.enumeration(name, values),
                 ItemKind::Kind { name, typesafe, .. } => {
@@ -191,7 +192,7 @@ impl<'a> Decls<'a> {
         }
     }
 
-    fn name(&mut self, name: &'a Name, def: Def) -> Result<(), Diagnostic> {
+    fn name(&mut self, name: &'a Name, def: Def) -> Result<()> {
         if builtin::NAMES.contains(&name.text.as_str()) || is_type_word(&name.text) {
             return Err(Diagnostic::error(format!("`{}` is built in", name.text)).at(name.span, "choose another name"));
         }
@@ -204,7 +205,7 @@ impl<'a> Decls<'a> {
         Ok(())
     }
 
-    fn enumeration(&mut self, name: &'a Name, values: &'a [Name]) -> Result<(), Diagnostic> {
+    fn enumeration(&mut self, name: &'a Name, values: &'a [Name]) -> Result<()> {
         let of = self.enums.len();
         self.enums.push(EnumDecl { name: &name.text, values: values.iter().map(|value| value.text.clone()).collect() });
         self.name(name, Def::Enum(of))?;
@@ -214,7 +215,7 @@ impl<'a> Decls<'a> {
         Ok(())
     }
 
-    fn objects(&mut self, kind: &'a Name, objects: &'a [ast::Object]) -> Result<(), Diagnostic> {
+    fn objects(&mut self, kind: &'a Name, objects: &'a [ast::Object]) -> Result<()> {
         let number = match self.get(&kind.text) {
             Some(Def::Kind(number)) => number,
             found => {
@@ -244,7 +245,7 @@ impl<'a> Decls<'a> {
         Ok(())
     }
 
-    fn thread(&mut self, name: &'a Name, each: Option<&'a (Name, Expr, Expr)>, body: &'a ast::Block) -> Result<(), Diagnostic> {
+    fn thread(&mut self, name: &'a Name, each: Option<&'a (Name, Expr, Expr)>, body: &'a ast::Block) -> Result<()> {
         let first = self.threads.len();
         match each {
             None => {
@@ -264,7 +265,7 @@ impl<'a> Decls<'a> {
         }
     }
 
-    fn fields(&mut self, kind: &'a Name, fields: &'a [ast::Field]) -> Result<(), Diagnostic> {
+    fn fields(&mut self, kind: &'a Name, fields: &'a [ast::Field]) -> Result<()> {
         let Some(Def::Kind(number)) = self.get(&kind.text) else { return Ok(()) };
         for field in fields {
             let ty = self.ty(&field.ty)?;
@@ -281,14 +282,14 @@ impl<'a> Decls<'a> {
         Ok(())
     }
 
-    fn var(&mut self, var: &'a Declarator, ty: &'a ast::Type, init: Option<&'a Expr>) -> Result<(), Diagnostic> {
+    fn var(&mut self, var: &'a Declarator, ty: &'a ast::Type, init: Option<&'a Expr>) -> Result<()> {
         let ty = self.ty(ty)?;
         let len = self.len(var)?;
         self.vars.push(VarDecl { name: &var.name, ty, len, init });
         self.name(&var.name, Def::Var(self.vars.len() - 1))
     }
 
-    fn len(&self, declarator: &Declarator) -> Result<Option<i32>, Diagnostic> {
+    fn len(&self, declarator: &Declarator) -> Result<Option<i32>> {
         let Some(len) = &declarator.len else { return Ok(None) };
         match self.constant(len)? {
             n @ 1..=MOST => Ok(Some(n)),
@@ -297,7 +298,7 @@ impl<'a> Decls<'a> {
     }
 
     /// The type that is written down.
-    pub(super) fn ty(&self, ty: &ast::Type) -> Result<Ty, Diagnostic> {
+    pub(super) fn ty(&self, ty: &ast::Type) -> Result<Ty> {
         let kind = |name: &Name| match self.get(&name.text) {
             Some(Def::Kind(kind)) => Ok(kind),
             found => Err(unknown("kind", name, found, self.kinds.iter().map(|kind| kind.name))),
@@ -331,28 +332,6 @@ impl<'a> Decls<'a> {
             TypeKind::List(name) => Ok(Ty::List(kind(name)?)),
         }
     }
-
-    /// A range that has to be known when the model is compiled; not empty, and not longer than [`MOST`].
-    pub(super) fn bounds(&self, lo: &Expr, hi: &Expr) -> Result<(i32, i32), Diagnostic> {
-        let (low, high) = (self.constant(lo)?, self.constant(hi)?);
-        let span = Span { end: hi.span.end, ..lo.span };
-        if low > high {
-            return Err(Diagnostic::error("an empty range").at(span, format!("{low} is more than {high}")));
-        }
-        if i64::from(high) - i64::from(low) >= i64::from(MOST) {
-            return Err(Diagnostic::error("a range that is too long to be unrolled").at(span, format!("at most {MOST} numbers")));
-        }
-        Ok((low, high))
-    }
-
-    /// A number that is known when the model is compiled.
-    pub(super) fn constant(&self, expr: &Expr) -> Result<i32, Diagnostic> {
-        constant(expr, &mut |name, span| match self.get(name) {
-            Some(Def::Const(value)) => Ok(value),
-            Some(found) => Err(Diagnostic::error("a constant is needed here").at(span, format!("this is {}", found.what()))),
-            None => Err(unknown("constant", &Name { text: name.to_owned(), span }, None, self.names())),
-        })
-    }
 }
 
 fn is_type_word(word: &str) -> bool {
@@ -368,47 +347,5 @@ pub(super) fn unknown<'n>(what: &str, name: &Name, found: Option<Def>, known: im
     match near(&name.text, known) {
         Some(close) => error.help(format!("did you mean `{close}`?")),
         None => error,
-    }
-}
-
-fn constant_item<'a>(consts: &BTreeMap<&str, &'a Expr>, name: &Name, value: &'a Expr) -> Result<i32, Diagnostic> {
-    fn look(consts: &BTreeMap<&str, &Expr>, name: &str, span: Span, left: usize) -> Result<i32, Diagnostic> {
-        // A chain longer than the number of constants comes back to one of them.
-        let Some(left) = left.checked_sub(1) else {
-            return Err(Diagnostic::error(format!("the constant `{name}` is defined by itself")).at(span, "comes back here"));
-        };
-        match consts.get(name) {
-            Some(expr) => constant(expr, &mut |name, span| look(consts, name, span, left)),
-            None => Err(unknown("constant", &Name { text: name.to_owned(), span }, None, consts.keys().copied())),
-        }
-    }
-    let depth = consts.len();
-    constant(value, &mut |inner, span| {
-        if inner == name.text {
-            return Err(Diagnostic::error(format!("the constant `{inner}` is defined by itself")).at(span, "comes back here"));
-        }
-        look(consts, inner, span, depth)
-    })
-}
-
-/// The value of an expression of numbers and constants.
-fn constant(expr: &Expr, name: &mut dyn FnMut(&str, Span) -> Result<i32, Diagnostic>) -> Result<i32, Diagnostic> {
-    let too_large = || Diagnostic::error("a number that does not fit into 32 bits").at(expr.span, "too large");
-    match &expr.kind {
-        ExprKind::Number(value) => i32::try_from(*value).map_err(|_| too_large()),
-        ExprKind::Name(text) => name(text, expr.span),
-        ExprKind::Unary(UnaryOp::Neg, inner) => constant(inner, name)?.checked_neg().ok_or_else(too_large),
-        ExprKind::Binary(op, a, b) => {
-            let (a, b) = (constant(a, name)?, constant(b, name)?);
-            match op {
-                BinaryOp::Add => a.checked_add(b).ok_or_else(too_large),
-                BinaryOp::Sub => a.checked_sub(b).ok_or_else(too_large),
-                BinaryOp::Mul => a.checked_mul(b).ok_or_else(too_large),
-                BinaryOp::Div => a.checked_div(b).ok_or_else(too_large),
-                BinaryOp::Mod => a.checked_rem_euclid(b).ok_or_else(too_large),
-                _ => Err(Diagnostic::error("a number is needed here").at(expr.span, "this is a condition")),
-            }
-        }
-        _ => Err(Diagnostic::error("a number that is known beforehand is needed here").at(expr.span, "not a constant")),
     }
 }

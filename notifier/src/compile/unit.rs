@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::{
-    builtin,
     decl::Decls,
     flow::{Fault, Graph, NodeId},
     fold,
-    memory::{Memory, MemoryModel},
+    memory::Memory,
     scope::Scopes,
     storage::{Storage, Usage, domain},
     ty::Ty,
 };
 use crate::{
-    lang::{Diagnostic, Diagnostics, Sources, Span, ast::Block},
-    model::{Action, Ask, Element, Expr, Model, Property, Role, Step, Thread, ThreadId, VarId},
+    lang::{Diagnostic, Sources, Span},
+    model::{Action, Element, Expr, Role, ThreadId, VarId},
 };
 
 /// What a statement or expression yields: itself, or a diagnostic.
@@ -60,178 +59,7 @@ pub(super) struct Atomic {
     pub(super) begun: bool,
 }
 
-/// What a pass over the text gives.
-pub(super) struct Pass {
-    pub(super) model: Model,
-    pub(super) usage: Usage,
-}
-
-impl<'a> Unit<'a> {
-    /// Compiles everything once. `usage`: what the model uses, if that is known already.
-    pub(super) fn pass(
-        decls: &'a Decls<'a>,
-        sources: &'a Sources,
-        variant: Option<&'a str>,
-        memory: MemoryModel,
-        usage: Option<&'a Usage>,
-    ) -> std::result::Result<Pass, Diagnostics> {
-        let mut storage = Storage::of(decls, usage).map_err(Diagnostics)?;
-        let memory = Memory::of(memory, decls, usage, &mut storage);
-        let mut unit = Unit {
-            decls,
-            sources,
-            variant,
-            storage,
-            memory,
-            usage: Usage::default(),
-            thread: 0,
-            in_property: false,
-            reads_memory: false,
-            known: usage,
-            graph: Graph::new(),
-            scopes: Scopes::default(),
-            atomic: None,
-            expanding: Vec::new(),
-            locals: BTreeMap::new(),
-            outer: BTreeMap::new(),
-            errors: Vec::new(),
-        };
-        let (threads, steps) = unit.threads();
-        let properties = unit.properties();
-        if !unit.errors.is_empty() {
-            return Err(Diagnostics(unit.errors));
-        }
-        let model = Model {
-            name: String::new(),
-            variant: String::new(),
-            vars: unit.storage.vars,
-            threads,
-            steps,
-            properties,
-            forbid_deadlock: !decls.allow.iter().any(|what| what.text == "deadlock"),
-            forbid_livelock: !decls.allow.iter().any(|what| what.text == "livelock"),
-        };
-        Ok(Pass { model, usage: unit.usage })
-    }
-
-    fn threads(&mut self) -> (Vec<Thread>, Vec<Step>) {
-        let (mut threads, mut steps, mut entries) = (Vec::new(), Vec::new(), Vec::new());
-        for (number, decl) in self.decls.threads.iter().enumerate() {
-            self.thread = number;
-            self.graph = Graph::new();
-            self.scopes = Scopes::default();
-            if let Some((name, value)) = decl.each {
-                self.scopes.bind_number(name, value);
-            }
-            self.thread_body(decl.body);
-            let id = ThreadId(number as u32);
-            let pc = VarId(self.storage.vars.len() as u32);
-            let last = builtin::at_end(self);
-            match self.graph.steps(id, pc, &last) {
-                Ok(flow) => {
-                    if !flow.ends && !self.decls.allow.iter().any(|what| what.text == "livelock") {
-                        let at = self.graph.first_loop().unwrap_or(decl.body.span);
-                        self.errors.push(
-                            Diagnostic::error(format!("the thread `{}` can never finish", decl.name))
-                                .at(at, "nothing leads out of this loop")
-                                .help("leave it with `break`, bound it with `repeat 3 { … }`, or say `allow livelock`"),
-                        );
-                    }
-                    let domain = crate::model::Domain { lo: 0, hi: flow.end, show: crate::model::Show::Number };
-                    let element = Element { name: format!("{}.pc", decl.name), init: 0 };
-                    self.storage.add(format!("{}.pc", decl.name), Role::Pc(id), domain, vec![element]);
-                    threads.push(Thread { name: decl.name.clone(), pc, end: flow.end });
-                    steps.extend(flow.steps);
-                    entries.extend(flow.entry);
-                }
-                Err(error) => self.errors.push(error),
-            }
-        }
-        self.enter(&entries);
-        steps.extend(self.memory.background(&self.storage));
-        (threads, steps)
-    }
-
-    fn thread_body(&mut self, body: &'a Block) {
-        self.scopes.open_thread();
-        self.statements(body);
-        // The outermost local variables keep their values: properties may look at them.
-        self.scopes.close();
-        self.graph.end();
-    }
-
-    /// Does what precedes the first steps of the threads: it can only depend on constants and on local variables.
-    fn enter(&mut self, actions: &[Action]) {
-        for action in actions {
-            match action {
-                Action::Set(place, value) => {
-                    let value = self.first_value(value);
-                    if let Some(element) = self.storage.vars[place.var.0 as usize].elements.first_mut() {
-                        element.init = value;
-                    }
-                }
-                Action::If(condition, yes, no) => {
-                    let way = if self.first_value(condition) == 0 { no } else { yes };
-                    self.enter(way);
-                }
-                Action::Fail { when, why, at } => {
-                    if self.first_value(when) != 0 {
-                        self.errors.push(Diagnostic::error(why.to_string()).at(*at, "always fails, before any step"));
-                    }
-                }
-            }
-        }
-    }
-
-    /// The value of an expression in the first state.
-    fn first_value(&self, expr: &Expr) -> i32 {
-        match expr {
-            Expr::Const(value) => *value,
-            Expr::Read(place) => {
-                let index = place.index.as_ref().map_or(0, |index| self.first_value(index));
-                let elements = &self.storage.vars[place.var.0 as usize].elements;
-                usize::try_from(index).ok().and_then(|index| elements.get(index)).or(elements.first()).map_or(0, |e| e.init)
-            }
-            Expr::Not(inner) => i32::from(self.first_value(inner) == 0),
-            Expr::Binary(op, a, b) => fold::apply(*op, self.first_value(a), self.first_value(b)),
-            Expr::Select(parts) => {
-                let [condition, yes, no] = parts.as_ref();
-                if self.first_value(condition) == 0 { self.first_value(no) } else { self.first_value(yes) }
-            }
-        }
-    }
-
-    fn properties(&mut self) -> Vec<Property> {
-        use crate::lang::ast::PropertyKind;
-        self.in_property = true;
-        self.scopes = Scopes::default();
-        let mut all = Vec::new();
-        for decl in &self.decls.properties {
-            let value = match self.condition(decl.condition) {
-                Ok(value) => value,
-                Err(error) => {
-                    self.errors.push(error);
-                    continue;
-                }
-            };
-            let text = self.line(Span { end: decl.condition.span.end, ..decl.at });
-            let message = decl.message.map(str::to_owned);
-            // Looking through `none` is nobody's intention: it counts as a failure, not as an answer.
-            let safe = fold::not(fold::any(value.faults.iter().map(|fault| fault.when.clone())));
-            let (ask, condition) = match decl.what {
-                PropertyKind::Never => (Ask::Always, fold::and(safe, fold::not(value.expr))),
-                PropertyKind::Always => (Ask::Always, fold::and(safe, value.expr)),
-                PropertyKind::Sometimes => (Ask::Sometimes, fold::and(safe, value.expr)),
-                PropertyKind::Finally => {
-                    let settled = fold::or(fold::not(self.memory.quiet()), value.expr);
-                    (Ask::Finally, fold::and(safe, settled))
-                }
-            };
-            all.push(Property { ask, condition, text, message, at: decl.at });
-        }
-        all
-    }
-
+impl Unit<'_> {
     /// The local variable of a `let`; its first value is what it has outside its block.
     pub(super) fn local(&mut self, name: &str, at: Span, ty: Ty) -> VarId {
         let key = (self.thread, at, format!("{ty:?}"));
@@ -250,7 +78,7 @@ impl<'a> Unit<'a> {
     }
 
     /// What the text says at a place, on one line, without comments.
-    fn line(&self, at: Span) -> String {
+    pub(super) fn line(&self, at: Span) -> String {
         let lines = self.sources.slice(at).lines().map(|line| line.split('#').next().unwrap_or(""));
         lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
     }

@@ -3,10 +3,10 @@
 use super::arguments;
 use crate::{
     compile::{
+        assign::Special,
         flow::Fault,
         fold,
         operand::Home,
-        stmt::Special,
         unit::{Result, Unit},
     },
     lang::{

@@ -8,10 +8,10 @@ pub(super) mod object;
 mod rcu;
 
 use super::{
+    assign::Special,
     decl::unknown,
     flow::Fault,
     operand::Value,
-    stmt::Special,
     unit::{Result, Unit},
 };
 use crate::{

@@ -1,5 +1,7 @@
 //! The explorer's verdicts and counts, with models built by hand.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use std::ops::ControlFlow;
 
 use nostale_notifier::check::{Bound, Cause, Limits, Outcome, Verdict, Walks, explore, walk};

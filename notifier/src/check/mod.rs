@@ -1,6 +1,7 @@
 //! The explorer: every interleaving of a compiled [`Model`](crate::model::Model), breadth first, each state kept exactly.
 
 mod act;
+mod build;
 mod code;
 mod emit;
 mod explore;

@@ -227,13 +227,8 @@ impl Unit<'_> {
         match (value, result) {
             (Some(value), Some((var, ty))) => {
                 let value = self.value(value)?;
-                let loc = super::operand::Loc {
-                    at: Home::Local(var),
-                    ty,
-                    index: fold::constant(0),
-                    faults: Vec::new(),
-                    shared: false,
-                };
+                let loc =
+                    super::operand::Loc { at: Home::Local(var), ty, index: fold::constant(0), faults: Vec::new(), shared: false };
                 self.store(loc, value, at, &[])?;
             }
             (None, None) => {}

@@ -120,7 +120,9 @@ impl<'a> Decls<'a> {
             .collect();
         for item in items() {
             let result = match &item.kind {
-                ItemKind::Const { name, value } => constant_item(&consts, name, value).and_then(|v| this.name(name, Def::Const(v))),
+                ItemKind::Const { name, value } => {
+                    constant_item(&consts, name, value).and_then(|v| this.name(name, Def::Const(v)))
+                }
                 ItemKind::Enum { name, values } => this.enumeration(name, values),
                 ItemKind::Kind { name, typesafe, .. } => {
                     let kind = KindDecl { name: &name.text, typesafe: *typesafe, fields: Vec::new(), objects: Vec::new() };
@@ -231,8 +233,7 @@ impl<'a> Decls<'a> {
                 Some((index, lo, hi)) => {
                     let (lo, hi) = self.bounds(lo, hi)?;
                     self.name(&object.name, Def::Family { kind: number, first, lo, hi })?;
-                    let family =
-                        (lo..=hi).map(|i| decl(format!("{}[{i}]", object.name.text), Some((index.text.as_str(), i))));
+                    let family = (lo..=hi).map(|i| decl(format!("{}[{i}]", object.name.text), Some((index.text.as_str(), i))));
                     self.kinds[number].objects.extend(family);
                 }
             }
@@ -243,12 +244,7 @@ impl<'a> Decls<'a> {
         Ok(())
     }
 
-    fn thread(
-        &mut self,
-        name: &'a Name,
-        each: Option<&'a (Name, Expr, Expr)>,
-        body: &'a ast::Block,
-    ) -> Result<(), Diagnostic> {
+    fn thread(&mut self, name: &'a Name, each: Option<&'a (Name, Expr, Expr)>, body: &'a ast::Block) -> Result<(), Diagnostic> {
         let first = self.threads.len();
         match each {
             None => {

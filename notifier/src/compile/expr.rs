@@ -87,11 +87,7 @@ impl Unit<'_> {
             Ty::Ref { kind: found, maybe } if kind.is_none_or(|kind| kind == found) => {
                 if maybe {
                     let when = fold::eq(value.expr.clone(), fold::constant(0));
-                    value.faults.push(Fault {
-                        when,
-                        why: format!("`{}` is none", self.text(expr.span)).into(),
-                        at: expr.span,
-                    });
+                    value.faults.push(Fault { when, why: format!("`{}` is none", self.text(expr.span)).into(), at: expr.span });
                 }
                 Ok((value, found))
             }
@@ -187,8 +183,12 @@ impl Unit<'_> {
                 Ok((lo..=hi).map(Operand::number).collect())
             }
             Domain::Of(expr) => match self.operand(expr)? {
-                Operand::Kind(kind) => Ok((0..self.decls.kinds[kind].objects.len() as i32).map(|n| Operand::object(kind, n)).collect()),
-                Operand::Family { kind, first, lo, hi } => Ok((first..=first + hi - lo).map(|n| Operand::object(kind, n)).collect()),
+                Operand::Kind(kind) => {
+                    Ok((0..self.decls.kinds[kind].objects.len() as i32).map(|n| Operand::object(kind, n)).collect())
+                }
+                Operand::Family { kind, first, lo, hi } => {
+                    Ok((first..=first + hi - lo).map(|n| Operand::object(kind, n)).collect())
+                }
                 Operand::Enum(of) => Ok((0..self.decls.enums[of].values.len() as i32)
                     .map(|value| Operand::Value(Value::constant(value, Ty::Enum(of))))
                     .collect()),

@@ -170,10 +170,7 @@ impl Memory {
         let location = fold::binary(BinOp::Add, index.clone(), fold::constant(known.first));
         // The value before its place: until then the entry counts as empty for the loads of the value itself.
         let entry = |at: usize| {
-            vec![
-                Action::Set(element(buffer.value, at), value.clone()),
-                Action::Set(element(buffer.to, at), location.clone()),
-            ]
+            vec![Action::Set(element(buffer.value, at), value.clone()), Action::Set(element(buffer.to, at), location.clone())]
         };
         if !(release && self.model == MemoryModel::Weak) {
             return (self.free_entry(buffer, BUFFERED - 1), self.append(buffer, &|at| entry(at)));

@@ -113,7 +113,10 @@ impl Unit<'_> {
         match self.operand(expr)? {
             Operand::Loc(loc) => Ok(loc),
             Operand::Array(..) => Err(Diagnostic::error("an element of the array is needed").at(expr.span, "this is all of it")),
-            other => Err(Diagnostic::error(format!("{} cannot be written", other.what())).at(expr.span, "a variable or field is needed")),
+            other => {
+                Err(Diagnostic::error(format!("{} cannot be written", other.what()))
+                    .at(expr.span, "a variable or field is needed"))
+            }
         }
     }
 
@@ -162,7 +165,9 @@ impl Unit<'_> {
             Operand::Thread(thread) => return self.local_of(thread, field),
             Operand::Loc(loc) => self.load(loc),
             Operand::Value(value) => value,
-            other => return Err(Diagnostic::error(format!("{} has no fields", other.what())).at(base.span, "an object is needed")),
+            other => {
+                return Err(Diagnostic::error(format!("{} has no fields", other.what())).at(base.span, "an object is needed"));
+            }
         };
         let Ty::Ref { kind, maybe } = of.ty else {
             let what = self.decls.describe(of.ty);
@@ -187,7 +192,9 @@ impl Unit<'_> {
     fn local_of(&self, thread: usize, field: &Name) -> Result<Operand> {
         let name = &self.decls.threads[thread].name;
         if !self.in_property {
-            return Err(Diagnostic::error(format!("local variables of `{name}` are its own")).at(field.span, "only properties see them"));
+            return Err(
+                Diagnostic::error(format!("local variables of `{name}` are its own")).at(field.span, "only properties see them")
+            );
         }
         match self.outer.get(&(thread, field.text.clone())) {
             Some((var, ty)) => Ok(Operand::Loc(local(*var, *ty))),

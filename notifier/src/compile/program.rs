@@ -250,7 +250,8 @@ fn expectation(
         // The definitions that belong to no ordering are one, too.
         Some(name) if declared.contains(&name.text.as_str()) || name.text == DEFAULT => name.text.clone(),
         Some(name) => {
-            let error = Diagnostic::error(format!("no ordering is called `{}`", name.text)).at(name.span, "nothing is defined for it");
+            let error =
+                Diagnostic::error(format!("no ordering is called `{}`", name.text)).at(name.span, "nothing is defined for it");
             return Err(match near(&name.text, declared.iter().copied()) {
                 Some(close) => error.help(format!("did you mean `{close}`?")),
                 None if declared.is_empty() => error.help("this file has no orderings: `expect holds`"),

@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{flow::NodeId, operand::Operand, ty::Ty};
-use crate::{
-    lang::Span,
-    model::VarId,
-};
+use crate::{lang::Span, model::VarId};
 
 /// What a name inside a thread stands for.
 #[derive(Clone, Debug)]

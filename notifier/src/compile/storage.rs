@@ -154,10 +154,9 @@ impl Storage {
                 let init = owner.init.or(decl.init);
                 match decl.ty {
                     Ty::List(kind) => match list(decls, init, kind) {
-                        Ok(members) => elements.extend(members.into_iter().enumerate().map(|(at, init)| Element {
-                            name: format!("{called}[{at}]"),
-                            init,
-                        })),
+                        Ok(members) => elements.extend(
+                            members.into_iter().enumerate().map(|(at, init)| Element { name: format!("{called}[{at}]"), init }),
+                        ),
                         Err(error) => errors.push(error),
                     },
                     Ty::Lock(lock) => {

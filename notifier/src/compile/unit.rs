@@ -290,7 +290,9 @@ impl<'a> Unit<'a> {
         if let Some(atomic) = &mut self.atomic {
             let open = std::mem::replace(&mut atomic.guard, fold::truth(true));
             // A later guard is only looked at where the earlier ones hold.
-            atomic.faults.extend(guard_faults.into_iter().map(|fault| Fault { when: fold::and(open.clone(), fault.when), ..fault }));
+            atomic
+                .faults
+                .extend(guard_faults.into_iter().map(|fault| Fault { when: fold::and(open.clone(), fault.when), ..fault }));
             atomic.begun |= fold::is_true(&guard);
             atomic.guard = fold::and(open, guard);
             self.graph.local(all);
@@ -332,7 +334,9 @@ impl<'a> Unit<'a> {
     /// Refuses what takes a step of its own inside an atomic block.
     pub(super) fn not_in_atomic(&self, what: &str, at: Span) -> Result<()> {
         match self.atomic {
-            Some(_) => Err(Diagnostic::error(format!("{what} cannot be part of an atomic step")).at(at, "takes steps of its own")),
+            Some(_) => {
+                Err(Diagnostic::error(format!("{what} cannot be part of an atomic step")).at(at, "takes steps of its own"))
+            }
             None => Ok(()),
         }
     }

@@ -68,9 +68,8 @@ pub(super) fn tryget(unit: &mut Unit<'_>, args: &[Expr], at: Span) -> Result<Act
 pub(super) fn cas(unit: &mut Unit<'_>, args: &[Expr], at: Span) -> Result<Act> {
     let [place, old, new] = arguments("cas", args, at)?;
     let loc = unit.ordered(|unit| unit.place(place))?;
-    let (found, old, new) = unit.ordered(|unit| -> Result<_> {
-        Ok((unit.load(loc.clone()), unit.value(old)?, unit.value(new)?))
-    })?;
+    let (found, old, new) =
+        unit.ordered(|unit| -> Result<_> { Ok((unit.load(loc.clone()), unit.value(old)?, unit.value(new)?)) })?;
     if !found.ty.meets(old.ty) {
         let (a, b) = (unit.decls.describe(found.ty), unit.decls.describe(old.ty));
         return Err(Diagnostic::error("these two cannot be equal").at(at, format!("{a} and {b}")));

@@ -154,7 +154,8 @@ pub(super) fn statement(unit: &mut Unit<'_>, name: &Name, args: &[Expr], at: Spa
         checks.push(Fault { when: list.has(&member.value, list.len), why, at });
     }
     checks.extend(anchor.iter().map(|anchor| list.missing(&anchor.value, &anchor.name, at)));
-    let mut actions: Vec<Action> = [Some(&member), anchor.as_ref()].into_iter().flatten().filter_map(|m| m.around.clone()).map(|a| a.0).collect();
+    let mut actions: Vec<Action> =
+        [Some(&member), anchor.as_ref()].into_iter().flatten().filter_map(|m| m.around.clone()).map(|a| a.0).collect();
     actions.extend(checks.into_iter().map(Fault::action));
     actions.extend(match (verb, &anchor) {
         ("list_del", _) => list.delete(&member.value),
@@ -177,7 +178,9 @@ pub(in crate::compile) fn member(unit: &mut Unit<'_>, member: &Expr, list: &Expr
     let value = unit.value(member)?;
     if !value.ty.meets(Ty::Ref { kind: list.kind, maybe: true }) {
         let (wanted, found) = (unit.decls.kinds[list.kind].name, unit.decls.describe(value.ty));
-        return Err(Diagnostic::error(format!("`{}` holds objects of `{wanted}`", list.name)).at(member.span, format!("this is {found}")));
+        return Err(
+            Diagnostic::error(format!("`{}` holds objects of `{wanted}`", list.name)).at(member.span, format!("this is {found}"))
+        );
     }
     let is_object = fold::ne(value.expr.clone(), fold::constant(0));
     let expr = fold::and(is_object, list.has(&value.expr, list.len));
@@ -206,9 +209,9 @@ pub(super) fn look(unit: &mut Unit<'_>, name: &Name, args: &[Expr], at: Span) ->
 }
 
 fn next(list: &List, from: &model::Expr) -> model::Expr {
-    (0..list.len).rev().fold(fold::constant(0), |rest, at| {
-        fold::select(fold::eq(list.at(at), from.clone()), list.at(at + 1), rest)
-    })
+    (0..list.len)
+        .rev()
+        .fold(fold::constant(0), |rest, at| fold::select(fold::eq(list.at(at), from.clone()), list.at(at + 1), rest))
 }
 
 /// `for v in list { … }`: each step from one member to the next looks at the list as it is then.

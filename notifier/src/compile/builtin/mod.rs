@@ -92,9 +92,9 @@ pub(super) fn statement(unit: &mut Unit<'_>, name: &Name, args: &[Expr], at: Spa
             }
             Ok(())
         }
-        _ if NAMES.contains(&name.text.as_str()) => {
-            Err(Diagnostic::error(format!("`{}` gives a value", name.text)).at(at, "not used").help("put it into a variable: `let r = …`"))
-        }
+        _ if NAMES.contains(&name.text.as_str()) => Err(Diagnostic::error(format!("`{}` gives a value", name.text))
+            .at(at, "not used")
+            .help("put it into a variable: `let r = …`")),
         _ => Err(no_operation(unit, name)),
     }
 }

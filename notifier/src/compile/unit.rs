@@ -214,7 +214,8 @@ impl<'a> Unit<'a> {
                     continue;
                 }
             };
-            let text = self.text(decl.at);
+            // The message has its own field.
+            let text = self.line(Span { end: decl.condition.span.end, ..decl.at });
             let message = decl.message.map(str::to_owned);
             // Looking through `none` is nobody's intention: it counts as a failure, not as an answer.
             let safe = fold::not(fold::any(value.faults.iter().map(|fault| fault.when.clone())));
@@ -250,12 +251,16 @@ impl<'a> Unit<'a> {
     }
 
     /// What the text says at a place, on one line.
+    fn line(&self, at: Span) -> String {
+        let text = self.sources.slice(at);
+        let without_comments = text.lines().flat_map(|line| line.split('#').next().unwrap_or("").split_whitespace());
+        without_comments.collect::<Vec<_>>().join(" ")
+    }
+
+    /// The same, cut to what can be read at a glance.
     pub(super) fn text(&self, at: Span) -> String {
         const LONGEST: usize = 60;
-        let text = self.sources.slice(at);
-        let without_comments: Vec<&str> = text.lines().map(|line| line.split('#').next().unwrap_or("").trim()).collect();
-        let line = without_comments.join(" ");
-        let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = self.line(at);
         if line.chars().count() <= LONGEST {
             return line;
         }

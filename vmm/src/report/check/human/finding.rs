@@ -40,8 +40,8 @@ pub(in crate::report::check) fn describe(case: &CaseResult, width: usize, color:
     }
     lines.extend(what(case).into_iter().flat_map(|line| hanging("  ", &line, width)));
     for waiting in &case.waiting {
-        let text = format!("waits for ever at {}: {}", at(case, &waiting.place), waiting.step);
-        lines.extend(hanging(&format!("    {} ", clean(&waiting.thread)), &text, width));
+        let text = format!("{} waits for ever at {}: {}", waiting.thread, at(case, &waiting.place), waiting.step);
+        lines.extend(hanging("    ", &text, width));
     }
     // Last and alone on its line, whole: it is there to be copied.
     lines.push("  replay with:".to_owned());

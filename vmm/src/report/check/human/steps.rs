@@ -9,7 +9,7 @@ use crate::report::{
 use anstyle::{AnsiColor, Style};
 
 /// Steps are not broken into pieces shorter than this; when it would come to that, all threads share one column.
-const STEP: u16 = 12;
+const STEP: u16 = 10;
 const CHANGES: u16 = 14;
 /// What the memory system does beside the program.
 const BESIDE: Style = Style::new().dimmed();

@@ -1,8 +1,9 @@
 //! From a text to words and statement ends: comments put aside, and every line end that ends a statement made a [`Token::Sep`].
 
 use super::{
-    Diagnostic, Sources,
+    Diagnostic, Diagnostics, Sources,
     ast::Span,
+    parse::ENOUGH,
     token::{BadToken, Placed, Token},
 };
 use logos::Logos;
@@ -33,18 +34,20 @@ pub(crate) struct Lexed<'t> {
 ///
 /// # Errors
 /// Where it is not a text that anybody could have written.
-pub(crate) fn lex(sources: &Sources, text: u16) -> Result<Lexed<'_>, Diagnostic> {
+pub(crate) fn lex(sources: &Sources, text: u16) -> Result<Lexed<'_>, Diagnostics> {
     let Some(source) = sources.get(text) else {
-        return Err(Diagnostic::error(format!("there is no text number {text}")));
+        return Err(Diagnostic::error(format!("there is no text number {text}")).into());
     };
     let content = source.text.as_str();
     if content.len() > MAX_BYTES {
         let size = content.len().div_ceil(1 << 20);
-        return Err(Diagnostic::error(format!("`{}` is no model: it has {size} MiB, the limit is 1 MiB", source.name)));
+        return Err(Diagnostic::error(format!("`{}` is no model: it has {size} MiB, the limit is 1 MiB", source.name)).into());
     }
     let place = |start: usize, end: usize| Span { text, start: narrow(start), end: narrow(end) };
     if let Some((at, found)) = content.char_indices().find(|&(_, c)| c == '\0' || c == char::REPLACEMENT_CHARACTER) {
-        return Err(Diagnostic::error("this is not a UTF-8 text").at(place(at, at + found.len_utf8()), "no text from here on"));
+        return Err(Diagnostic::error("this is not a UTF-8 text")
+            .at(place(at, at + found.len_utf8()), "no text from here on")
+            .into());
     }
     let mut lexed = Lexed::default();
     let mut pending: Option<Placed<'_>> = None;
@@ -63,7 +66,18 @@ pub(crate) fn lex(sources: &Sources, text: u16) -> Result<Lexed<'_>, Diagnostic>
             }
             Ok(Token::Sep) => end_of_statement(&mut pending, &lexed.tokens, Some(Placed { token: Token::Sep, start, end })),
             Ok(token) => lexed.push(&mut pending, Placed { token, start, end }),
-            Err(bad) => lexed.bad(bad, place(range.start, range.end), &content[range]),
+            Err(bad) => {
+                lexed.bad(bad, place(range.start, range.end), &content[range]);
+                // What stands for a word: nothing is to follow from its absence.
+                let token = match bad {
+                    BadToken::Number => Some(Token::Number(0)),
+                    BadToken::OpenText | BadToken::Quotes => Some(Token::Text("")),
+                    BadToken::Character | BadToken::CComment => None,
+                };
+                if let Some(token) = token {
+                    lexed.push(&mut pending, Placed { token, start, end });
+                }
+            }
         }
         line_is_empty = false;
     }
@@ -96,13 +110,13 @@ impl<'t> Lexed<'t> {
         self.tokens.push(next);
     }
 
-    /// Reports what is no word. What stands for a word in a sentence that is otherwise right is left out, so that nothing follows
-    /// from it.
+    /// Reports what is no word.
     fn bad(&mut self, bad: BadToken, span: Span, slice: &'t str) {
         let problem = match bad {
             BadToken::OpenText => {
                 Diagnostic::error("a text without its closing quote").at(span, "a text ends on its line, with `\"`")
             }
+            BadToken::Quotes => Diagnostic::error("a text in single quotes").at(span, "").help("texts stand in `\"`"),
             BadToken::Number if slice.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Diagnostic::error("a number that is too large").at(span, "")
             }
@@ -116,13 +130,14 @@ impl<'t> Lexed<'t> {
                 problem
             }
         };
-        if let Some(last) = self.problems.last().and_then(|last| last.primary.as_ref()) {
-            // One for a run of strange characters, and for each letter of a foreign word.
-            if last.0.end == span.start && bad == BadToken::Character {
-                return;
-            }
+        // One for a foreign word, not one for each of its letters.
+        let last = self.problems.last().and_then(|last| last.primary.as_ref());
+        if bad == BadToken::Character && last.is_some_and(|(last, _)| last.end == span.start) {
+            return;
         }
-        self.problems.push(problem);
+        if self.problems.len() < ENOUGH {
+            self.problems.push(problem);
+        }
     }
 }
 
@@ -131,8 +146,7 @@ fn instead(slice: &str) -> Option<&'static str> {
     Some(match slice {
         "&" => "write `&&` for \"and\"",
         "|" => "write `||` for \"or\"",
-        "'" | "`" | "“" | "”" => "texts stand in `\"`",
-        "->" => "fields are written with a dot: `x.pte`",
+        "'" | "`" | "´" | "“" | "”" => "texts stand in `\"`",
         "$" | "@" | "~" | "^" | "\\" => return None,
         _ => "names are made of the letters a to z and A to Z, digits and `_`",
     })

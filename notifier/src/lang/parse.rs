@@ -9,12 +9,15 @@ use super::{
     lines::{self, Comment},
     nesting,
     syntax::Place,
-    token::Token,
+    token::{Placed, Token},
 };
 use lalrpop_util::ParseError;
 
 /// More than this nobody reads, and what follows from the first ones goes away with them.
 const MAX_DIAGNOSTICS: usize = 20;
+
+/// Where so much is wrong, no more is looked for.
+pub(crate) const ENOUGH: usize = 200;
 
 /// The tree of text number `text`.
 ///
@@ -31,9 +34,14 @@ pub(crate) fn parse_with_comments(sources: &Sources, text: u16) -> Result<(File,
     let mut findings = std::mem::take(&mut lexed.problems);
     let words = findings.len();
     let mut items = Vec::new();
-    for chunk in items::split(&lexed.tokens, text) {
-        items.extend(parse_item(sources, text, chunk, &mut findings));
+    let kinds: Vec<&str> = lexed.tokens.windows(2).filter_map(declared_kind).collect();
+    for chunk in items::split(&lexed.tokens, sources, text) {
+        if findings.len() >= ENOUGH {
+            break;
+        }
+        items.extend(parse_item(Place { sources, text, tokens: chunk.tokens, kinds: &kinds }, chunk, &mut findings));
     }
+    findings.truncate(ENOUGH);
     // What is wrong on a line with something that is no word, may well follow from that.
     let strange: Vec<u32> = findings[..words].iter().filter_map(|finding| line(finding, sources)).collect();
     let mut index = 0;
@@ -48,7 +56,8 @@ pub(crate) fn parse_with_comments(sources: &Sources, text: u16) -> Result<(File,
     let more = findings.len().saturating_sub(MAX_DIAGNOSTICS);
     findings.truncate(MAX_DIAGNOSTICS);
     if let Some(last) = findings.last_mut().filter(|_| more > 0) {
-        last.notes.push(format!("{more} more places are wrong"));
+        let at_least = if more + MAX_DIAGNOSTICS >= ENOUGH { "at least " } else { "" };
+        last.notes.push(format!("{at_least}{more} more places are wrong"));
     }
     Err(Diagnostics(findings))
 }
@@ -57,19 +66,33 @@ fn line(finding: &Diagnostic, sources: &Sources) -> Option<u32> {
     finding.primary.as_ref().map(|(span, _)| sources.line(*span))
 }
 
-fn parse_item(sources: &Sources, text: u16, chunk: Chunk<'_, '_>, findings: &mut Vec<Diagnostic>) -> Option<Item> {
+/// The kind that two words begin to declare.
+fn declared_kind<'t>(words: &[Placed<'t>]) -> Option<&'t str> {
+    match words {
+        [Placed { token: Token::Kind, .. }, Placed { token: Token::Name(name), .. }] => Some(name),
+        _ => None,
+    }
+}
+
+fn parse_item(place: Place<'_, '_>, chunk: Chunk<'_, '_>, findings: &mut Vec<Diagnostic>) -> Option<Item> {
     if !chunk.unbalanced.is_empty() {
         findings.extend(chunk.unbalanced);
         return None;
     }
     let mut broken = Broken::default();
     let words = chunk.tokens.iter().map(|placed| Ok((placed.start, placed.token, placed.end)));
-    let result = ItemParser::new().parse(text, &mut broken, words);
-    let place = Place { sources, text, tokens: chunk.tokens };
+    let result = ItemParser::new().parse(place.text, &mut broken, words);
     let before = findings.len();
     findings.append(&mut broken.problems);
-    for recovery in &broken.recovered {
-        findings.push(place.explain(&recovery.error));
+    for recovery in broken.recovered.iter().take(ENOUGH) {
+        let finding = place.explain(&recovery.error);
+        // A second stumble over the same word says nothing new.
+        if findings[before..]
+            .last()
+            .is_none_or(|last| last.primary.as_ref().map(|at| at.0) != finding.primary.as_ref().map(|at| at.0))
+        {
+            findings.push(finding);
+        }
         let count = |token| recovery.dropped_tokens.iter().filter(|(_, dropped, _)| *dropped == token).count();
         if count(Token::LBrace) != count(Token::RBrace) {
             // From here on, blocks are not what they look like.

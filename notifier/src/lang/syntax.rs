@@ -6,7 +6,7 @@ use super::{
     parse::SyntaxError,
     token::{Placed, Token},
 };
-use crate::near::near;
+use crate::near::slip;
 use lalrpop_util::ParseError;
 
 /// The item in which it happens.
@@ -15,6 +15,8 @@ pub(crate) struct Place<'a, 't> {
     pub(crate) sources: &'a Sources,
     pub(crate) text: u16,
     pub(crate) tokens: &'a [Placed<'t>],
+    /// The kinds that the text declares: what an item may begin with besides the words of the language.
+    pub(crate) kinds: &'a [&'t str],
 }
 
 impl Place<'_, '_> {
@@ -28,7 +30,13 @@ impl Place<'_, '_> {
             ParseError::User { error } => match *error {},
         };
         let span = Span { text: self.text, start, end };
-        let at = self.tokens.partition_point(|placed| placed.start < start || (placed.start == start && placed.end < end));
+        let mut at = self.tokens.partition_point(|placed| placed.start < start || (placed.start == start && placed.end < end));
+        let (mut span, mut token) = (span, token);
+        // The end of a statement that is not written down: after a block, before something else on its line.
+        let next = self.tokens.get(at + 1).filter(|next| token == Some(Token::Sep) && start == end && self.one_line(span, next));
+        if let Some(next) = next {
+            (at, span, token) = (at + 1, next.span(self.text), Some(next.token));
+        }
         let statement = self.statement(at);
         if let Some(misspelt) = self.misspelt(statement, at, span) {
             return misspelt;
@@ -41,7 +49,11 @@ impl Place<'_, '_> {
                 .help(format!("call it `{word}_` or `my_{word}`"));
         }
         let mut finding = Diagnostic::error(format!("unexpected {}", self.named(token, span))).at(span, expected.in_words());
-        finding.help.extend(advice(token, &expected, &self.tokens[statement..at]).map(str::to_owned));
+        if let Some(meant) = token.and_then(|token| expected.word_like(token)) {
+            return finding.help(format!("did you mean `{meant}`?"));
+        }
+        let advice = advice(token, &expected, &self.tokens[statement.min(at)..at]);
+        finding.help.extend(advice.map(str::to_owned));
         finding
     }
 
@@ -52,32 +64,36 @@ impl Place<'_, '_> {
         end.map_or(0, |end| end + 1)
     }
 
-    /// A statement or item that begins with something like a word of the language.
-    fn misspelt(&self, statement: usize, at: usize, found: Span) -> Option<Diagnostic> {
-        let first = self.tokens.get(statement)?;
-        let Token::Name(word) = first.token else { return None };
-        let top = statement == 0;
-        let after_block = statement > 0 && self.tokens[statement - 1].token != Token::LBrace;
-        let known = if top { ITEM_WORDS } else { STATEMENT_WORDS };
-        let more: &[&str] = if after_block { &["else", "or", "ordering"] } else { &[] };
-        // A name at the beginning of a statement is a call, or is written to. An item that is a block later is looked at whole.
-        let meant = near(word, known.iter().chain(more).copied())
-            .or_else(|| near(self.word(0)?, ITEM_WORDS.iter().copied()).filter(|_| top))?;
-        if at <= statement {
-            return None;
-        }
-        let what = if top { "item" } else { "statement" };
-        let finding = Diagnostic::error(format!("`{word}` begins no {what}")).at(first.span(self.text), "");
-        let finding = if first.end == found.start { finding } else { finding.also(found, "so this was not expected") };
-        Some(finding.help(format!("did you mean `{meant}`?")))
+    /// Nothing but blanks lies between a place and a word.
+    fn one_line(&self, span: Span, next: &Placed<'_>) -> bool {
+        !self.sources.slice(Span { end: next.start, ..span }).contains('\n')
     }
 
-    /// The word at an index, if it is a name.
-    fn word(&self, index: usize) -> Option<&str> {
-        match self.tokens.get(index)?.token {
-            Token::Name(word) => Some(word),
-            _ => None,
+    /// A statement or item that begins with something like a word of the language.
+    fn misspelt(&self, statement: usize, at: usize, found: Span) -> Option<Diagnostic> {
+        if let Some(item) = self.misspelt_item() {
+            return Some(item);
         }
+        let first = self.tokens.get(statement).filter(|_| statement > 0 && at > statement)?;
+        let Token::Name(word) = first.token else { return None };
+        let call = self.tokens.get(statement + 1).is_some_and(|next| next.token == Token::LParen);
+        if call && self.tokens.get(at).is_none_or(|token| token.token != Token::LBrace) {
+            return None;
+        }
+        let after_block = statement > 1 && self.tokens[statement - 2].token == Token::RBrace;
+        let further = if after_block { &["else", "or", "ordering"][..] } else { &[] };
+        let meant = slip(word, further.iter().copied()).or_else(|| slip(word, STATEMENT_WORDS.iter().copied()))?;
+        let finding = Diagnostic::error(format!("`{word}` begins no statement")).at(first.span(self.text), "");
+        Some(finding.also(found, "not expected here").help(format!("did you mean `{meant}`?")))
+    }
+
+    /// The item begins with something like a word of the language, and not with a kind.
+    fn misspelt_item(&self) -> Option<Diagnostic> {
+        let first = self.tokens.first()?;
+        let Token::Name(word) = first.token else { return None };
+        let meant = slip(word, ITEM_WORDS.iter().copied()).filter(|_| !self.kinds.contains(&word))?;
+        let finding = Diagnostic::error(format!("`{word}` begins no item")).at(first.span(self.text), "");
+        Some(finding.help(format!("did you mean `{meant}`?")))
     }
 
     /// What was found.
@@ -97,8 +113,15 @@ impl Place<'_, '_> {
 /// A usual mistake.
 fn advice(token: Option<Token<'_>>, expected: &Expected<'_>, before: &[Placed<'_>]) -> Option<&'static str> {
     let head = before.first().map(|placed| placed.token);
+    let last = before.last().map(|placed| placed.token);
     let compared = || before.iter().any(|placed| is_comparison(&placed.token));
     Some(match token? {
+        Token::Assign | Token::PlusPlus | Token::MinusMinus
+            if before.len() == 1 && head.is_some_and(|head| head.is_reserved()) =>
+        {
+            "a word of the language cannot be a name"
+        }
+        Token::Greater if last == Some(Token::Minus) => "fields are written with a dot: `x.pte`",
         Token::Assign if expected.has("\"==\"") || expected.has("\"+\"") => "`==` compares, `=` writes",
         Token::EqEq if matches!(head, Some(Token::Name(_))) && !expected.has("\"==\"") => "`=` writes, `==` compares",
         token if is_comparison(&token) && compared() => "comparisons do not chain: write `a < b && b < c`",
@@ -144,22 +167,22 @@ const GROUPS: &[(&str, &str, &[&str])] = &[
         &["\"exists\"", "\"any\"", "\"!\"", "\"-\"", "\"(\"", "\"[\"", "number", "name", "\"true\"", "\"false\"", "\"none\""],
     ),
     ("\"!\"", "an operand", &["\"-\"", "\"(\"", "\"[\"", "number", "name", "\"true\"", "\"false\"", "\"none\""]),
-    ("\"++\"", "an assignment", &["\"=\"", "\"+=\"", "\"-=\"", "\"--\"", "\".\"", "\"[\""]),
-    (
-        "\"%\"",
-        "an operator",
-        &[
-            "\"*\"", "\"/\"", "\"+\"", "\"-\"", "\"==\"", "\"!=\"", "\"<\"", "\"<=\"", "\">\"", "\">=\"", "\"in\"", "\"&&\"",
-            "\"||\"", "\".\"", "\"[\"", "\"(\"",
-        ],
-    ),
-    ("\"+\"", "an operator", &["\"-\"", "\"==\"", "\"&&\"", "\"||\""]),
-    ("\"&&\"", "an operator", &["\"||\""]),
+    ("\"++\"", "an assignment", &["\"=\"", "\"+=\"", "\"-=\"", "\"--\"", "\".\"", "\"[\"", "\"(\"", "\":\""]),
+    ("\"%\"", "an operator", OPERATORS),
+    ("\"+\"", "an operator", OPERATORS),
+    ("\"==\"", "an operator", OPERATORS),
+    ("\"&&\"", "an operator", OPERATORS),
     ("\"thread\"", "an item", &["name"]),
     ("number", "an argument", &["name", "\"true\"", "\"false\"", "\"none\""]),
     ("name", "a name", &[]),
     ("text", "a text in `\"`", &[]),
     ("sep", "the end of the statement", &["\"}\""]),
+];
+
+/// What may stand after an operand.
+const OPERATORS: &[&str] = &[
+    "\"*\"", "\"/\"", "\"+\"", "\"-\"", "\"==\"", "\"!=\"", "\"<\"", "\"<=\"", "\">\"", "\">=\"", "\"in\"", "\"&&\"", "\"||\"",
+    "\".\"", "\"[\"", "\"(\"",
 ];
 
 /// Words that are names in most places: they say nothing where a name is expected.
@@ -193,6 +216,14 @@ impl Expected<'_> {
         self.has("name") && self.0.iter().all(|expected| expected == "name" || ALSO_NAMES.contains(&&**expected))
     }
 
+    /// An expected word of the language that is almost the name that was found.
+    fn word_like(&self, found: Token<'_>) -> Option<&str> {
+        let Token::Name(found) = found else { return None };
+        let words = self.0.iter().filter_map(|expected| expected.strip_prefix('"')?.strip_suffix('"'));
+        let words: Vec<&str> = words.filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase())).collect();
+        slip(found, words)
+    }
+
     /// `expected an expression or `{``
     fn in_words(&self) -> String {
         let mut left: Vec<&str> = self.0.iter().map(String::as_str).collect();
@@ -208,7 +239,7 @@ impl Expected<'_> {
         }
         words.extend(left.into_iter().map(|terminal| terminal.replace('"', "`")));
         match words.split_last() {
-            None => "nothing more was expected".to_owned(),
+            None => "expected the end of the item".to_owned(),
             Some((last, [])) => format!("expected {last}"),
             Some((last, others)) => format!("expected {} or {last}", others.join(", ")),
         }

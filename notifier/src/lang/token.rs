@@ -11,6 +11,8 @@ pub(crate) enum BadToken {
     Character,
     /// A text without its closing quote on the same line.
     OpenText,
+    /// A text in the wrong quotes.
+    Quotes,
     /// Digits that are no number, or too many of them.
     Number,
     /// A comment as in C.
@@ -37,6 +39,7 @@ pub(crate) enum Token<'t> {
     /// Without its quotes.
     #[regex("\"[^\"\n]*\"", |lex| lex.slice().trim_matches('"'))]
     #[regex("\"[^\"\n]*", |_| Err(BadToken::OpenText))]
+    #[regex("'[^'\n]*'", |_| Err(BadToken::Quotes))]
     #[regex("//[^\n]*", |_| Err(BadToken::CComment), allow_greedy = true)]
     Text(&'t str),
 

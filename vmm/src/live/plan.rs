@@ -5,6 +5,7 @@ use crate::{
     memory::{Backing, UnknownBacking},
     ops::{self, Effect, Operation},
 };
+use nostale_notifier::near::did_you_mean;
 use std::fmt;
 use thiserror::Error;
 
@@ -55,13 +56,13 @@ impl fmt::Display for Scenario {
 #[derive(Debug, Error)]
 pub enum PlanError {
     /// No such operation.
-    #[error("unknown operation '{name}'{}; known: {}", near(name, ops::ALL.iter().map(|operation| operation.name)), names())]
+    #[error("unknown operation '{name}'{}; known: {}", did_you_mean(name, ops::ALL.iter().map(|operation| operation.name)), names())]
     Operation {
         /// As given.
         name: String,
     },
     /// No such backing.
-    #[error("{unknown}{}; known: {}", near(&unknown.0, Backing::ALL.iter().map(|backing| backing.name())), backings())]
+    #[error("{unknown}{}; known: {}", did_you_mean(&unknown.0, Backing::ALL.iter().map(|backing| backing.name())), backings())]
     Backing {
         /// As given.
         unknown: UnknownBacking,
@@ -80,15 +81,6 @@ fn names() -> String {
 
 fn backings() -> String {
     Backing::ALL.map(Backing::name).join(", ")
-}
-
-/// `; did you mean 'x'?` for the nearest of `known`, if it is near at all.
-pub(crate) fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    known
-        .map(|known| (strsim::damerau_levenshtein(name, known), known))
-        .filter(|&(distance, known)| distance <= known.len().div_ceil(3))
-        .min()
-        .map_or(String::new(), |(_, known)| format!(" (did you mean '{known}'?)"))
 }
 
 /// What a run without options does: the founding scenarios, then each operation on the backings where it takes different paths

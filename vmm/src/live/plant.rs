@@ -1,8 +1,8 @@
 //! Planted faults: a deliberately wrong host, one for each oracle, to see that the oracle can fail.
 
-use super::plan::near;
 use super::{Config, Scenario};
 use crate::{host::facts::Facts, ops::Effect};
+use nostale_notifier::near::did_you_mean;
 use std::{fmt, str::FromStr};
 use thiserror::Error;
 
@@ -95,7 +95,7 @@ impl fmt::Display for Plant {
 
 /// No planted fault has this name.
 #[derive(Debug, Error)]
-#[error("unknown fault '{name}'{}; known: {}", near(name, names()), names().collect::<Vec<_>>().join(", "))]
+#[error("unknown fault '{name}'{}; known: {}", did_you_mean(name, names()), names().collect::<Vec<_>>().join(", "))]
 pub struct UnknownPlant {
     /// As given.
     pub name: String,

@@ -3,6 +3,7 @@
 
 mod check;
 mod ends;
+mod fmt;
 mod forms;
 mod refusals;
 mod settings;
@@ -179,7 +180,13 @@ fn main() -> ExitCode {
     // Live runs load all CPUs.
     arguments.test_threads.get_or_insert(1);
     let bench = Bench { facts: Facts::gather() };
-    let trials =
-        [check::trials(), refusals::trials(&bench), ends::trials(&bench), forms::trials(&bench), settings::trials(&bench)];
+    let trials = [
+        check::trials(),
+        fmt::trials(),
+        refusals::trials(&bench),
+        ends::trials(&bench),
+        forms::trials(&bench),
+        settings::trials(&bench),
+    ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

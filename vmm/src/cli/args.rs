@@ -56,6 +56,8 @@ pub(super) enum Command {
     Run(RunOptions),
     /// Check models of invalidate orderings: every interleaving of their steps
     Check(CheckOptions),
+    /// Put models into the layout that the language has
+    Fmt(FmtOptions),
 }
 
 /// Options of `nostale run`.
@@ -151,4 +153,15 @@ impl ValueEnum for Memory {
 pub(super) enum Export {
     Murphi,
     Promela,
+}
+
+/// Options of `nostale fmt`.
+#[derive(Args, Debug)]
+pub(super) struct FmtOptions {
+    /// Model files, directories of which all *.nst files are meant, or - for standard input to standard output
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub(super) paths: Vec<PathBuf>,
+    /// Change nothing, and name the files that would change: exit status 1 if there are any
+    #[arg(long)]
+    pub(super) check: bool,
 }

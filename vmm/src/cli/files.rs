@@ -18,12 +18,12 @@ pub(super) struct Unusable {
 }
 
 impl Unusable {
-    fn new(path: &Path, why: impl ToString) -> Self {
+    pub(super) fn new(path: &Path, why: impl ToString) -> Self {
         Self { path: path.to_owned(), why: why.to_string() }
     }
 
-    #[cfg(test)]
-    fn message(&self) -> String {
+    /// In one line.
+    pub(super) fn message(&self) -> String {
         format!("{}: {}", self.path.display(), self.why)
     }
 }

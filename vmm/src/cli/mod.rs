@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod doctor;
 mod files;
+mod fmt;
 mod interrupt;
 mod output;
 mod run;
@@ -35,6 +36,7 @@ pub fn main() -> ExitCode {
         Command::Doctor => doctor::doctor(&cli.common),
         Command::Run(options) => run::run(options, &cli.common),
         Command::Check(options) => check::check(options, &cli.common),
+        Command::Fmt(options) => fmt::fmt(options, &cli.common),
     };
     result.unwrap_or_else(|Refused(reason)| {
         eprintln!("nostale: {reason}");

@@ -116,9 +116,10 @@ impl Memory {
                 (0..BUFFERED).map(|i| Element { name: format!("{} {what} {i}", thread.name), init: 0 }).collect::<Vec<_>>()
             };
             let to = Domain { lo: 0, hi: this.barrier, show: Show::Names(places.clone().into()) };
-            let to = storage.add(format!("{}.buffer", thread.name), Role::Hidden, to, elements("buffers a store to"));
+            let role = Role::Buffer(ThreadId(number as u32));
+            let to = storage.add(format!("{}.buffer", thread.name), role, to, elements("buffers a store to"));
             let value = Domain { lo: lo.min(0), hi: hi.max(0), show: Show::Number };
-            let value = storage.add(format!("{}.buffered", thread.name), Role::Hidden, value, elements("buffered value"));
+            let value = storage.add(format!("{}.buffered", thread.name), role, value, elements("buffered value"));
             this.buffers[number] = Some(Buffer { to, value });
         }
         if model == MemoryModel::Weak {

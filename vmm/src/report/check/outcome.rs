@@ -5,7 +5,7 @@ use nostale_notifier::{
     check::{Bound, Cause, Outcome, Violation, agreement, is_vacuous},
     compile::{Case, DEFAULT, MemoryModel, Program},
     lang::{Sources, Span},
-    model::{Ask, Model, State, StepId, eval, show},
+    model::{Model, State, StepId, eval, show},
 };
 
 /// The result of a case of the file at `path`.

@@ -6,6 +6,7 @@ mod naive;
 #[path = "../../../notifier/tests/reference/random.rs"]
 mod random;
 mod tools;
+mod written;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use naive::{Explored, Wrong, explore};
@@ -45,7 +46,16 @@ fn kind(seen: &Explored) -> Kind {
     }
 }
 
-/// Some models of each kind, the same in every run: not the smallest, nor any whose violation is in plain sight.
+/// The models as people write them.
+fn written() -> Vec<Example> {
+    let known = |(name, model)| {
+        let seen = explore(&model, 100_000).expect("small models");
+        Example { name, model, seen }
+    };
+    written::models().into_iter().map(known).collect()
+}
+
+/// Some random models of each kind, the same in every run: not the smallest, nor any whose violation is in plain sight.
 fn examples() -> Vec<Example> {
     let mut left = KINDS.map(|_| EACH);
     let mut examples = Vec::new();
@@ -126,15 +136,15 @@ fn trial(peer: &str, missing: Option<&String>, example: &Arc<Example>, compare: 
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let examples: Vec<_> = examples().into_iter().map(Arc::new).collect();
+    let random = examples();
     let (rumur, spin) = (tools::missing(&["rumur", "cc"]), tools::missing(&["spin", "cc"]));
-    let mut trials = vec![Trial::test("there_are_examples_of_each_kind", {
-        let count = examples.len();
+    let mut trials = vec![Trial::test("there_are_random_models_of_each_kind", {
+        let count = random.len();
         move || same("examples", KINDS.len() * EACH, count)
     })];
-    for example in &examples {
-        trials.push(trial("rumur", rumur.as_ref(), example, with_rumur));
-        trials.push(trial("spin", spin.as_ref(), example, with_spin));
+    for example in random.into_iter().chain(written()).map(Arc::new) {
+        trials.push(trial("rumur", rumur.as_ref(), &example, with_rumur));
+        trials.push(trial("spin", spin.as_ref(), &example, with_spin));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }

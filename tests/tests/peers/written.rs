@@ -1,10 +1,12 @@
 //! Models as people write them, compiled: fields of references, locks, lists, store buffers.
 
 use nostale_notifier::{
-    compile::{MemoryModel, Program},
+    check::{Limits, Outcome, explore},
+    compile::{DEFAULT, MemoryModel, Program},
     lang::Sources,
     model::Model,
 };
+use std::ops::ControlFlow;
 
 /// Each with the memory model that it is about.
 const TEXTS: [(&str, MemoryModel, &str); 4] = [
@@ -85,4 +87,14 @@ pub(crate) fn models() -> Vec<(String, Model)> {
         }
     }
     models
+}
+
+/// Explores a model of the benchmark.
+pub(crate) fn benchmark(file: &str) -> Result<Outcome, String> {
+    let path = format!("{}/bench/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read(&path).map_err(|error| format!("{path}: {error}"))?;
+    let program = Program::read(Sources::from_bytes(file, &text)).map_err(|rejected| rejected.render(false))?;
+    let model = program.compile(DEFAULT, MemoryModel::Sc).map_err(|errors| errors.render(program.sources(), false))?;
+    let limits = Limits { max_states: 100_000, max_bytes: 1 << 30, workers: 1 };
+    explore(&model, &limits, &|_| ControlFlow::Continue(())).map_err(|error| error.to_string())
 }

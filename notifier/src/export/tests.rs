@@ -120,7 +120,7 @@ fn an_index_is_guarded_only_where_it_can_be_outside() {
     let inside = first_rule(&with_guard(read_at(1, read(0))));
     assert!(inside.contains("(page_pte[flag] != 0)"), "{inside}");
     let below = first_rule(&with_guard(read_at(1, binary(BinOp::Sub, read(0), Expr::Const(1)))));
-    assert!(below.contains("(((flag - 1) >= 0) ? page_pte[(flag - 1)] : page_pte[0])"), "{below}");
+    assert!(below.contains("(((flag - 1) >= 0) ? page_pte[flag - 1] : page_pte[0])"), "{below}");
     let mut model = two_pages();
     let index = Some(Box::new(read_at(1, Expr::Const(0))));
     model.steps[0].actions = vec![Action::Set(Place { var: VarId(1), index }, Expr::Const(0))];
@@ -140,6 +140,15 @@ fn spin_gets_no_array_indexed_with_its_own_element() {
     assert!(text.contains("((page_pte[1] == 1) -> page_pte[1] : page_pte[0])"), "{text}");
     assert!(text.contains("if :: (page_pte[1] == 1) ->\n        page_pte[1] = 2;\n      :: else ->"), "{text}");
     assert!(!text.contains("page_pte[page_pte"), "{text}");
+}
+
+#[test]
+fn a_choice_keeps_its_brackets() {
+    let mut model = two_pages();
+    let choice = Expr::Select(Box::new([read(0), Expr::Const(1), Expr::Const(2)]));
+    model.steps[0].actions = vec![set(1, choice), set(0, binary(BinOp::Eq, read(0), Expr::Const(0)))];
+    let text = promela(&model).expect("small numbers");
+    assert!(text.contains("page_pte[0] = ((flag != 0) -> 1 : 2);\n      flag = ((flag == 0) -> 1 : 0);\n"), "{text}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ impl Writer {
         let name = self.names.get(place.var.0 as usize).map_or("?", String::as_str);
         match &place.index {
             None => name.to_owned(),
-            Some(index) => format!("{name}[{}]", self.number(index)),
+            Some(index) => format!("{name}[{}]", self.whole(index)),
         }
     }
 
@@ -67,6 +67,17 @@ impl Writer {
             }
             Expr::Not(_) | Expr::Binary(..) => format!("({} {} 1 : 0)", self.condition(expr), self.sign("?", "->")),
         }
+    }
+
+    /// A number that stands alone: without brackets around it, unless it is a choice, which Promela knows by them.
+    fn whole(&self, expr: &Expr) -> String {
+        let text = self.number(expr);
+        if let Expr::Binary(op, ..) = expr
+            && arithmetic(*op).is_some()
+        {
+            return bare(&text).to_owned();
+        }
+        text
     }
 
     /// An expression where a condition is wanted.
@@ -110,12 +121,12 @@ impl Writer {
         for action in actions {
             match action {
                 Action::Set(place, value) => {
-                    let value = match (self.number(value), self.offset(place)) {
-                        (value, 0) => value,
-                        (value, offset) => format!("{value} - ({offset})"),
+                    let value = match self.offset(place) {
+                        0 => self.whole(value),
+                        offset => format!("{} - ({offset})", self.number(value)),
                     };
                     let place = self.place(place);
-                    line(out, indent, &format!("{place} {} {};", self.sign(":=", "="), bare(&value)));
+                    line(out, indent, &format!("{place} {} {value};", self.sign(":=", "=")));
                 }
                 Action::Fail { when, why, .. } => {
                     self.branch(out, &self.condition(when), indent, &|out| self.fail(out, why, indent + 2), None);

@@ -6,10 +6,12 @@ mod naive;
 #[path = "../../../notifier/tests/reference/random.rs"]
 mod random;
 mod tools;
+mod written;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use naive::{Explored, Wrong, explore};
 use nostale_notifier::model::{Ask, Model};
+use nostale_tests::peer::missing;
 use random::{Numbers, sample};
 use std::{process::ExitCode, sync::Arc};
 
@@ -45,7 +47,16 @@ fn kind(seen: &Explored) -> Kind {
     }
 }
 
-/// Some models of each kind, the same in every run: not the smallest, nor any whose violation is in plain sight.
+/// The models as people write them.
+fn written() -> Vec<Example> {
+    let known = |(name, model)| {
+        let seen = explore(&model, 100_000).expect("small models");
+        Example { name, model, seen }
+    };
+    written::models().into_iter().map(known).collect()
+}
+
+/// Some random models of each kind, the same in every run: not the smallest, nor any whose violation is in plain sight.
 fn examples() -> Vec<Example> {
     let mut left = KINDS.map(|_| EACH);
     let mut examples = Vec::new();
@@ -89,7 +100,7 @@ fn with_rumur(Example { model, seen, .. }: &Example) -> Result<(), Failed> {
 
 fn with_spin(Example { model, seen, .. }: &Example) -> Result<(), Failed> {
     let Some(shortest) = seen.shortest() else {
-        let spin = tools::spin(model, false, None)?;
+        let (spin, _) = tools::spin(model, false, None)?;
         same("errors", 0, spin.errors)?;
         same("states", seen.states(), spin.states)?;
         // As the head of the exported text says.
@@ -97,11 +108,10 @@ fn with_spin(Example { model, seen, .. }: &Example) -> Result<(), Failed> {
         same("transitions", seen.transitions + 1 + stutter, spin.transitions)?;
         return witnesses(model, seen);
     };
-    let spin = tools::spin(model, true, None)?;
+    let (spin, trail) = tools::spin(model, true, None)?;
     same("errors", 1, spin.errors)?;
     // Spin finds what a state violates when it goes on from that state, and what a step violates one level earlier.
     let lengths = shortest as usize..=shortest as usize + 1;
-    let trail = &spin.trail;
     same(&format!("length of the trail {trail:#?} within {lengths:?}"), true, lengths.contains(&trail.len()))
 }
 
@@ -110,7 +120,7 @@ fn witnesses(model: &Model, seen: &Explored) -> Result<(), Failed> {
     let asked = (0u32..).zip(&model.properties).filter(|(_, property)| property.ask == Ask::Sometimes);
     for (number, (property, _)) in asked.enumerate() {
         let missing = seen.missing.iter().any(|missing| missing.0 == property);
-        same("found what sometimes is true", !missing, tools::spin(model, true, Some(number))?.errors > 0)?;
+        same("found what sometimes is true", !missing, tools::spin(model, true, Some(number))?.0.errors > 0)?;
     }
     Ok(())
 }
@@ -124,17 +134,25 @@ fn trial(peer: &str, missing: Option<&String>, example: &Arc<Example>, compare: 
     }
 }
 
+/// What rumur says of the hand-written protocol must be true of ours. (`scripts/bench-checker` counts all states of the other.)
+fn broken_reference() -> Result<(), Failed> {
+    let violation = written::benchmark("reference-broken.nst")?.violation;
+    same("steps of the counterexample", Some(16), violation.map(|violation| violation.trace.len()))?;
+    same("a violation in some states", None, written::benchmark("reference.nst")?.violation.map(|violation| violation.what))
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let examples: Vec<_> = examples().into_iter().map(Arc::new).collect();
-    let (rumur, spin) = (tools::missing(&["rumur", "cc"]), tools::missing(&["spin", "cc"]));
-    let mut trials = vec![Trial::test("there_are_examples_of_each_kind", {
-        let count = examples.len();
+    let random = examples();
+    let (rumur, spin) = (missing(&["rumur", "cc"]), missing(&["spin", "cc"]));
+    let mut trials = vec![Trial::test("there_are_random_models_of_each_kind", {
+        let count = random.len();
         move || same("examples", KINDS.len() * EACH, count)
     })];
-    for example in &examples {
-        trials.push(trial("rumur", rumur.as_ref(), example, with_rumur));
-        trials.push(trial("spin", spin.as_ref(), example, with_spin));
+    trials.push(Trial::test("the_broken_reference_takes_16_steps", broken_reference));
+    for example in random.into_iter().chain(written()).map(Arc::new) {
+        trials.push(trial("rumur", rumur.as_ref(), &example, with_rumur));
+        trials.push(trial("spin", spin.as_ref(), &example, with_spin));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }

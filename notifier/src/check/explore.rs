@@ -81,7 +81,7 @@ fn packed<const W: usize>(
     Outcome {
         verdict,
         states: search.states,
-        transitions: search.transitions,
+        transitions: search.transitions + 1,
         depth: search.depth(),
         elapsed,
         peak_bytes,

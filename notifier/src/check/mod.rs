@@ -84,7 +84,8 @@ pub struct Outcome {
     /// States seen, the first among them. The same in every run of the same input; after a failure, those of all levels up to
     /// and with the one in which it was found; at a limit, those of the levels that were completed.
     pub states: u64,
-    /// Steps taken from these states.
+    /// Ways into these states: one for each step taken, and one for the first state, which is there without a step. That is how
+    /// Spin and Murphi's kin count (rumur leaves the first one out).
     pub transitions: u64,
     /// Length of the longest shortest path: the last level that was completed.
     pub depth: u32,

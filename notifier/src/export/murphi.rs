@@ -100,7 +100,7 @@ pub fn murphi(model: &Model) -> Result<String, ExportError> {
          --   rumur --threads 1 --deadlock-detection off --value-type int32_t --output model.c model.m\n\
          --   cc -O2 -mcx16 -o model model.c -lpthread -latomic && ./model\n\
          --\n\
-         -- Its states and rules fired are the states and transitions of nostale. Deadlock, where it counts, is an invariant.\n\n\
+         -- Its states are those of nostale; of the transitions it leaves out the first state's. Deadlock, where it counts, is an invariant.\n\n\
          var\n",
         head::origin(model)
     );

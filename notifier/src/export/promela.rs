@@ -143,10 +143,10 @@ pub fn promela(model: &Model) -> Result<String, ExportError> {
          \x20*   spin -o3 -a model.pml\n\
          \x20*   cc -O2 -DSAFETY -DNOREDUCE -o pan pan.c && ./pan -m1000000\n\
          \x20*\n\
-         \x20* Its states (stored) are the states of nostale. It counts one transition more, for the first state{}\n\
+         \x20* Its states (stored) and transitions are those of nostale{}\n\
          \x20* A shortest way to a violation: -DBFS instead of -DNOREDUCE; replay it with spin -t -p -g model.pml\n",
         head::origin(model),
-        if model.forbid_deadlock { ", and one for each finished state." } else { "." },
+        if model.forbid_deadlock { ", but for one transition more for each finished state." } else { "." },
     );
     for (number, property) in properties.iter().filter(|property| sometimes(property.property.ask)).enumerate() {
         let _ = writeln!(out, " * spin -DSOMETIMES={number} -o3 -a model.pml: fails if {} comes true", property.title);

@@ -53,7 +53,8 @@ pub(crate) fn explore(model: &Model, max_states: usize) -> Option<Explored> {
     let mut before: Vec<Vec<usize>> = vec![Vec::new()];
     let mut queue = VecDeque::from([0]);
     let mut wrong: BTreeMap<Wrong, u32> = BTreeMap::new();
-    let mut transitions = 0;
+    // The first state is there without a step.
+    let mut transitions = 1;
     let mut stopped = Vec::new();
     // First come, first kept: the queue hands the states out by their distance.
     let mut note = |what: Wrong, length: u32| {

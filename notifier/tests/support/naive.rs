@@ -147,7 +147,7 @@ pub(crate) fn explore(model: &Model) -> Said {
     let naive = Naive::new(model);
     let mut seen: BTreeMap<State, u32> = BTreeMap::from([(naive.first(), 0)]);
     let mut level = vec![naive.first()];
-    let mut said = Said { states: 1, transitions: 0, depth: 0, what: ("holds".into(), 0) };
+    let mut said = Said { states: 1, transitions: 1, depth: 0, what: ("holds".into(), 0) };
     if let Some(property) = naive.violated(&level[0]).first() {
         said.what = (format!("property {property}"), 0);
         return said;

@@ -8,7 +8,7 @@ use super::*;
 /// Its states.
 pub(crate) const STATES: u64 = 9_029_564;
 /// Its steps.
-pub(crate) const TRANSITIONS: u64 = 27_264_875;
+pub(crate) const TRANSITIONS: u64 = 27_264_876;
 /// The steps of the shortest counterexample without the retry check.
 pub(crate) const BROKEN_STEPS: usize = 16;
 

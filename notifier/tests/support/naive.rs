@@ -189,18 +189,22 @@ pub(crate) fn explore(model: &Model) -> Said {
         depth += 1;
     }
     if model.forbid_livelock {
-        let mut can: BTreeSet<&State> = BTreeSet::new();
-        loop {
-            let before = can.len();
-            for state in seen.keys() {
-                let steps = naive.steps(state);
-                let leads = steps.iter().any(|(_, comes)| matches!(comes, Comes::To(next) if can.contains(next)));
-                if naive.finished(state) || steps.is_empty() || leads {
-                    can.insert(state);
+        let mut before: BTreeMap<State, Vec<&State>> = BTreeMap::new();
+        let (mut can, mut open) = (BTreeSet::new(), Vec::new());
+        for state in seen.keys() {
+            let steps = naive.steps(state);
+            if naive.finished(state) || steps.is_empty() {
+                open.push(state);
+            }
+            for (_, comes) in steps {
+                if let Comes::To(next) = comes {
+                    before.entry(next).or_default().push(state);
                 }
             }
-            if can.len() == before {
-                break;
+        }
+        while let Some(state) = open.pop() {
+            if can.insert(state) {
+                open.extend(before.get(state).into_iter().flatten());
             }
         }
         if let Some(depth) = seen.iter().filter(|(state, _)| !can.contains(state)).map(|(_, depth)| *depth).min() {

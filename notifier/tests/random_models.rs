@@ -1,5 +1,7 @@
 //! The explorer against a naive one, on random models: counts, verdicts, and every step of every counterexample.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use std::ops::ControlFlow;
 
 use nostale_notifier::check::{Cause, Limits, Outcome, Verdict, explore};

@@ -11,6 +11,35 @@ pub(super) const REGISTERS: usize = 32;
 /// Where code is left other than at its end.
 pub(super) const DONE: u32 = 0;
 
+/// Bits of a word that have to be as given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Bits {
+    pub(super) word: u8,
+    pub(super) mask: u64,
+    pub(super) bits: u64,
+}
+
+impl Bits {
+    /// Those of an element that has a value.
+    pub(super) fn of(field: Field, value: i32) -> Bits {
+        Bits { word: field.word, mask: field.bits(), bits: u64::from(field.raw(value)) << field.shift }
+    }
+
+    /// Tests the other bits as well, if they are others in the same word.
+    pub(super) fn join(&mut self, other: Bits) -> bool {
+        let can = self.word == other.word && self.mask & other.mask == 0;
+        if can {
+            (self.mask, self.bits) = (self.mask | other.mask, self.bits | other.bits);
+        }
+        can
+    }
+
+    #[inline(always)]
+    pub(super) fn hold(&self, state: &[u64]) -> bool {
+        state[self.word as usize] & self.mask == self.bits
+    }
+}
+
 /// One instruction. `to` is where a jump leads, `r`, `a` and `b` are registers.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) enum Op {

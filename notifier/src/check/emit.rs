@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::model::{BinOp, Expr, Place, VarId};
 
-use super::code::{Code, Op, Table};
+use super::code::{Bits, Code, Op, Table};
 use super::fold::element;
 use super::layout::{Field, Layout};
 
@@ -20,14 +20,6 @@ pub(super) struct Emitter<'a> {
     tables: HashMap<VarId, u32>,
     /// Instructions before this one can be jumped to, so that what follows may not be merged into them.
     settled: usize,
-}
-
-/// Bits of a word that have to be as given.
-#[derive(Clone, Copy)]
-struct Bits {
-    word: u8,
-    mask: u64,
-    bits: u64,
 }
 
 impl<'a> Emitter<'a> {
@@ -157,10 +149,11 @@ impl<'a> Emitter<'a> {
         let mut rest = Vec::new();
         for &(e, truth) in all {
             match self.bits(e, truth) {
-                Some(test) => match tests.iter_mut().find(|t| t.word == test.word && t.mask & test.mask == 0) {
-                    Some(same) => (same.mask, same.bits) = (same.mask | test.mask, same.bits | test.bits),
-                    None => tests.push(test),
-                },
+                Some(test) => {
+                    if !tests.iter_mut().any(|other| other.join(test)) {
+                        tests.push(test);
+                    }
+                }
                 None => rest.push((e, truth)),
             }
         }
@@ -174,31 +167,8 @@ impl<'a> Emitter<'a> {
 
     /// The bits that a word has exactly where the truth of `e` is `truth`, if that is one test.
     fn bits(&self, e: &Expr, truth: bool) -> Option<Bits> {
-        let (element, value) = self.says(e, truth)?;
-        let field = self.layout.fields[element];
-        Some(Bits { word: field.word, mask: field.bits(), bits: u64::from(field.raw(value)) << field.shift })
-    }
-
-    /// The element and the value that it has exactly where the truth of `e` is `truth`, if it says no more than that.
-    pub(super) fn says(&self, e: &Expr, truth: bool) -> Option<(usize, i32)> {
-        let (place, value, equal) = match e {
-            Expr::Read(place) => (place, 0, !truth),
-            Expr::Binary(op @ (BinOp::Eq | BinOp::Ne), a, b) => match (&**a, &**b) {
-                (Expr::Read(place), &Expr::Const(value)) => (place, value, (*op == BinOp::Eq) == truth),
-                _ => return None,
-            },
-            Expr::Not(inner) => return self.says(inner, !truth),
-            _ => return None,
-        };
-        let element = element(self.layout, place, false)?;
-        let field = self.layout.fields[element];
-        match (equal, field.span) {
-            _ if !field.holds(value) => None,
-            (true, _) => Some((element, value)),
-            // Of two values, not to be the one is to be the other.
-            (false, 1) => Some((element, if value == field.lo { field.lo.wrapping_add(1) } else { field.lo })),
-            _ => None,
-        }
+        let (element, value) = says(self.layout, e, truth)?;
+        Some(Bits::of(self.layout.fields[element], value))
     }
 
     /// Puts a value into register `base`. Uses the registers from there on.
@@ -305,5 +275,27 @@ fn need(e: &Expr) -> u32 {
             if a == b { a + 1 } else { a.max(b) }
         }
         Expr::Select(parts) => parts.iter().map(need).max().unwrap_or(1),
+    }
+}
+
+/// The element and the value that it has exactly where the truth of `e` is `truth`, if it says no more than that.
+pub(super) fn says(layout: &Layout, e: &Expr, truth: bool) -> Option<(usize, i32)> {
+    let (place, value, equal) = match e {
+        Expr::Read(place) => (place, 0, !truth),
+        Expr::Binary(op @ (BinOp::Eq | BinOp::Ne), a, b) => match (&**a, &**b) {
+            (Expr::Read(place), &Expr::Const(value)) => (place, value, (*op == BinOp::Eq) == truth),
+            _ => return None,
+        },
+        Expr::Not(inner) => return says(layout, inner, !truth),
+        _ => return None,
+    };
+    let element = element(layout, place, false)?;
+    let field = layout.fields[element];
+    match (equal, field.span) {
+        _ if !field.holds(value) => None,
+        (true, _) => Some((element, value)),
+        // Of two values, not to be the one is to be the other.
+        (false, 1) => Some((element, if value == field.lo { field.lo.wrapping_add(1) } else { field.lo })),
+        _ => None,
     }
 }

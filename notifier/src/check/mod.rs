@@ -2,6 +2,7 @@
 
 mod act;
 mod agreement;
+mod build;
 mod code;
 mod emit;
 mod explore;

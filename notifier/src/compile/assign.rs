@@ -163,6 +163,11 @@ impl Unit<'_> {
                         .at(at, "too narrow")
                         .help("give the variable a wider range: `0..7`"));
                 }
+                if lo == hi && !fold::is_false(&when) {
+                    return Err(Diagnostic::error(format!("the variable can be nothing but {lo}"))
+                        .at(at, "may give another number")
+                        .help(format!("say what else it can be: `let n: {lo}..3 = {lo}`")));
+                }
                 (when, format!("`{}` leaves the range {lo}..{hi}", self.text(at)))
             }
             (Ty::Ref { maybe: false, .. }, Ty::None) => {

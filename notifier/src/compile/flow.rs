@@ -284,9 +284,8 @@ impl Folder<'_> {
                 let head = self.graph.heads.iter().rev().find(|(head, _)| path.contains(head));
                 return Err(Diagnostic::error("this loop can go round without taking a step")
                     .at(head.map_or(step, |(_, at)| *at), "would never end")
-                    .help(
-                        "bound it (`repeat 3 { … }`), or let every round wait for or look at something that others can change",
-                    ));
+                    .help("bound it (`repeat 3 { … }`), or let every round wait for or look at something that others can change")
+                    .note("whatever its local variables say: every way round has to take a step"));
             }
             path.push(node);
             match &self.graph.nodes[node.0] {

@@ -8,7 +8,10 @@ use super::{
     ty::Ty,
 };
 use crate::{
-    lang::{Diagnostic, ast::Expr},
+    lang::{
+        Diagnostic,
+        ast::{Expr, ExprKind},
+    },
     model::{Domain, Element, Role, Show, Var, VarId},
 };
 
@@ -149,7 +152,15 @@ impl Storage {
             for i in 0..len {
                 let index = if decl.len.is_some() { format!("[{i}]") } else { String::new() };
                 let called = format!("{}{}{index}", owner.prefix, decl.name.text);
-                let init = owner.init.or(decl.init);
+                let init = match owner.init.or(decl.init) {
+                    // `[a, b]` gives each element of an array its own; an array of lists begins with the same members in each.
+                    Some(Expr { kind: ExprKind::List(each), .. })
+                        if decl.len == Some(each.len() as i32) && !decl.ty.is_list() =>
+                    {
+                        each.get(i as usize)
+                    }
+                    init => init,
+                };
                 match decl.ty {
                     Ty::List(kind) => match initial::list(decls, init, kind) {
                         Ok(members) => elements.extend(

@@ -62,6 +62,10 @@ impl Ty {
         matches!(self, Self::Int(..) | Self::Bool | Self::Enum(_) | Self::Ref { .. })
     }
 
+    pub(super) fn is_list(self) -> bool {
+        matches!(self, Self::List(_))
+    }
+
     /// Whether values of the two can be compared, or assigned up to a check of the range.
     pub(super) fn meets(self, other: Self) -> bool {
         match (self, other) {

@@ -1,7 +1,7 @@
 //! First values: what the text gives, and what holds where it gives none.
 
 use super::{
-    decl::{Decls, Def, unknown},
+    decl::{Decls, Def, VarDecl, unknown},
     storage::domain,
     ty::Ty,
     unit::Result,
@@ -120,4 +120,17 @@ pub(super) fn list(decls: &Decls<'_>, init: Option<&Expr>, kind: usize) -> Resul
     }
     members.resize(decls.kinds[kind].objects.len().max(1), 0);
     Ok(members)
+}
+
+/// An array that begins with a list of values has as many as elements.
+pub(super) fn as_many(decl: &VarDecl<'_>, len: i32) -> Result<()> {
+    match decl.init {
+        Some(Expr { kind: ExprKind::List(each), span })
+            if !decl.ty.is_list() && decl.len.is_some() && each.len() != len as usize =>
+        {
+            let given = each.len();
+            Err(Diagnostic::error(format!("{given} values for {len} elements")).at(*span, "one for each is needed"))
+        }
+        _ => Ok(()),
+    }
 }

@@ -146,6 +146,9 @@ impl Storage {
         errors: &mut Vec<Diagnostic>,
     ) -> SlotId {
         let len = decl.len.unwrap_or(1);
+        if let Err(error) = initial::as_many(decl, len) {
+            errors.push(error);
+        }
         let mut elements = Vec::new();
         let mut readers = Vec::new();
         for owner in owners {
@@ -154,10 +157,8 @@ impl Storage {
                 let called = format!("{}{}{index}", owner.prefix, decl.name.text);
                 let init = match owner.init.or(decl.init) {
                     // `[a, b]` gives each element of an array its own; an array of lists begins with the same members in each.
-                    Some(Expr { kind: ExprKind::List(each), .. })
-                        if decl.len == Some(each.len() as i32) && !decl.ty.is_list() =>
-                    {
-                        each.get(i as usize)
+                    Some(Expr { kind: ExprKind::List(each), .. }) if decl.len.is_some() && !decl.ty.is_list() => {
+                        each.get(i as usize).or(each.last())
                     }
                     init => init,
                 };

@@ -133,18 +133,21 @@ pub fn murphi(model: &Model) -> Result<String, ExportError> {
             Ask::Sometimes => writeln!(out, "cover \"{title}\" {};", bare(condition)),
         };
     }
-    if model.forbid_deadlock {
-        let mut can_go_on = vec![finished.clone()];
-        for step in &steps {
-            // Steps of the same place differ in what they do only, many of them.
-            if !can_go_on.contains(&step.guard) {
-                can_go_on.push(step.guard.clone());
-            }
+    // Steps of the same place differ in what they do only, many of them.
+    let mut guards: Vec<&str> = Vec::new();
+    for step in &steps {
+        if !guards.contains(&step.guard.as_str()) {
+            guards.push(&step.guard);
         }
-        let _ = writeln!(out, "invariant \"no deadlock\"\n    {};", can_go_on.join("\n  | "));
     }
-    if model.forbid_livelock {
-        let _ = writeln!(out, "liveness \"a finished state can be reached\" {};", bare(&finished));
+    let guards = if guards.is_empty() { "false".to_owned() } else { guards.join("\n  | ") };
+    if model.forbid_deadlock {
+        let _ = writeln!(out, "invariant \"no deadlock\"\n    {finished}\n  | {guards};");
+    }
+    if model.forbid_livelock && model.forbid_deadlock {
+        let _ = writeln!(out, "liveness \"an end can be reached\" {};", bare(&finished));
+    } else if model.forbid_livelock {
+        let _ = writeln!(out, "liveness \"an end can be reached\"\n  {finished} | !(\n    {guards});");
     }
     Ok(out)
 }

@@ -61,7 +61,7 @@ invariant "no deadlock"
     (t_pc = 2)
   | ((t_pc = 0) & (flag != 0))
   | (t_pc = 1);
-liveness "a finished state can be reached" t_pc = 2;
+liveness "an end can be reached" t_pc = 2;
 "#;
     assert_eq!(body, expected);
 }

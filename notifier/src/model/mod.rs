@@ -30,7 +30,7 @@ pub struct Model {
     pub properties: Vec<Property>,
     /// A state in which nothing can run, though not every thread has finished, is a failure.
     pub forbid_deadlock: bool,
-    /// A state from which no finished state can be reached is a failure.
+    /// A state from which no finished state can be reached is a failure. (Where a deadlock is none, that is as good an end.)
     pub forbid_livelock: bool,
 }
 

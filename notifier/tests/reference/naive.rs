@@ -29,7 +29,7 @@ pub(crate) struct Explored {
     pub(crate) wrong: BTreeMap<Wrong, u32>,
     /// Each `sometimes` that never came true.
     pub(crate) missing: Vec<PropertyId>,
-    /// Length of the shortest way to a state from which no finished one can be reached.
+    /// Length of the shortest way to a state from which no end can be reached.
     pub(crate) livelock: Option<u32>,
 }
 
@@ -54,6 +54,7 @@ pub(crate) fn explore(model: &Model, max_states: usize) -> Option<Explored> {
     let mut queue = VecDeque::from([0]);
     let mut wrong: BTreeMap<Wrong, u32> = BTreeMap::new();
     let mut transitions = 0;
+    let mut stopped = Vec::new();
     // First come, first kept: the queue hands the states out by their distance.
     let mut note = |what: Wrong, length: u32| {
         let shortest = wrong.entry(what).or_insert(length);
@@ -69,6 +70,9 @@ pub(crate) fn explore(model: &Model, max_states: usize) -> Option<Explored> {
         let steps: Vec<_> = eval::enabled(model, &state).collect();
         if steps.is_empty() && model.forbid_deadlock && !eval::finished(model, &state) {
             note(Wrong::Deadlock, distance[at]);
+        }
+        if steps.is_empty() {
+            stopped.push(at);
         }
         for step in steps {
             transitions += 1;
@@ -93,7 +97,9 @@ pub(crate) fn explore(model: &Model, max_states: usize) -> Option<Explored> {
         }
     }
     let finished: Vec<_> = (0..states.len()).filter(|at| eval::finished(model, &states[*at])).collect();
-    let stuck = if model.forbid_livelock { stuck(&before, &finished) } else { Vec::new() };
+    // Where deadlock is allowed, that is an end as good as any.
+    let ends = if model.forbid_deadlock { finished.clone() } else { [finished.clone(), stopped].concat() };
+    let stuck = if model.forbid_livelock { stuck(&before, &ends) } else { Vec::new() };
     Some(Explored {
         levels: levels(&distance),
         transitions,

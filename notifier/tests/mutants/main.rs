@@ -28,7 +28,7 @@ use std::{
 use support::naive;
 
 /// What the naive explorer has time for.
-const NAIVE_STATES: u64 = 400;
+const NAIVE_STATES: u64 = 5_000;
 /// What ours has time for. A mutant may be much larger than what it was made from.
 const STATES: u64 = 100_000;
 

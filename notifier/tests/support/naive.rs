@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nostale_notifier::lang::Span;
 use nostale_notifier::model::*;
 
 /// Where each variable begins in a state.
@@ -20,7 +21,8 @@ pub(crate) struct Naive<'a> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Comes {
     To(State),
-    Fails(String),
+    /// Where that is asked for, and why it fails.
+    Fails(Span, String),
 }
 
 impl<'a> Naive<'a> {
@@ -82,7 +84,7 @@ impl<'a> Naive<'a> {
         }
     }
 
-    fn act(&self, actions: &[Action], state: &mut State) -> Result<(), String> {
+    fn act(&self, actions: &[Action], state: &mut State) -> Result<(), (Span, String)> {
         for action in actions {
             match action {
                 Action::Set(place, value) => {
@@ -92,9 +94,9 @@ impl<'a> Naive<'a> {
                     }
                 }
                 Action::If(when, then, other) => self.act(if self.value(when, state) != 0 { then } else { other }, state)?,
-                Action::Fail { when, why, .. } => {
+                Action::Fail { when, why, at } => {
                     if self.value(when, state) != 0 {
-                        return Err(why.to_string());
+                        return Err((*at, why.to_string()));
                     }
                 }
             }
@@ -118,7 +120,7 @@ impl<'a> Naive<'a> {
             let mut next = state.clone();
             match self.act(&step.actions, &mut next) {
                 Ok(()) => Comes::To(next),
-                Err(why) => Comes::Fails(why),
+                Err((at, why)) => Comes::Fails(at, why),
             }
         };
         (0..).map(StepId).zip(&self.model.steps).filter(|(_, s)| enabled(s)).map(|(id, s)| (id, take(s))).collect()
@@ -161,7 +163,7 @@ pub(crate) fn explore(model: &Model) -> Said {
             dead |= steps.is_empty() && !naive.finished(state);
             for (_, comes) in steps {
                 match comes {
-                    Comes::Fails(why) => drop(failed.insert(why)),
+                    Comes::Fails(at, why) => drop(failed.insert((at, why))),
                     Comes::To(state) => {
                         if !seen.contains_key(&state) {
                             seen.insert(state.clone(), depth + 1);
@@ -181,7 +183,7 @@ pub(crate) fn explore(model: &Model) -> Said {
         } else if let Some(property) = bad.first() {
             said.what = (format!("property {property}"), further);
             return said;
-        } else if let Some(why) = failed.first() {
+        } else if let Some((_, why)) = failed.first() {
             said.what = (format!("step {why}"), further);
             return said;
         }

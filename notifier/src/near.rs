@@ -6,6 +6,11 @@ pub fn near<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<
     distances.filter(|&(distance, known)| distance <= known.len().div_ceil(3)).min().map(|(_, known)| known)
 }
 
+/// The nearest of `known`, if no more than one letter in three is wrong: for places where another word may well be right.
+pub fn slip<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    near(word, known).filter(|meant| strsim::damerau_levenshtein(word, meant) <= (word.len() / 3).max(1))
+}
+
 /// ` (did you mean 'x'?)` for the nearest of `known`, if it is near at all.
 pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     near(word, known).map_or(String::new(), |known| format!(" (did you mean '{known}'?)"))
@@ -21,6 +26,8 @@ mod tests {
         assert_eq!(near("thraed", known), Some("thread"));
         assert_eq!(near("nevr", known), Some("never"));
         assert_eq!(near("page", known), None);
+        assert_eq!((near("lock", ["loop"]), slip("lock", ["loop"])), (Some("loop"), None));
+        assert_eq!(slip("whlie", ["while"]), Some("while"));
         assert_eq!(did_you_mean("opp", known), " (did you mean 'op'?)");
         assert_eq!(did_you_mean("x", known), "");
     }

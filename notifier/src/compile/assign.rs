@@ -263,7 +263,7 @@ impl Unit<'_> {
             let mut actions: Vec<Action> = loc.faults.iter().cloned().chain(value.faults).map(Fault::action).collect();
             actions.extend(refresh.iter().cloned());
             actions.extend(self.write_loc(loc, value.expr));
-            choices.push(Choice { guard: drained.clone(), faults: Vec::new(), actions, next });
+            choices.push(Choice { guard: drained.clone(), faults: Vec::new(), actions, next, text: None });
         }
         let text = self.text(at);
         self.graph.choices(choices, text, at);
@@ -296,18 +296,25 @@ impl Unit<'_> {
                     None => Err(Diagnostic::error("nothing to choose from").at(expr.span, "empty")),
                 }
             }
-            ExprKind::Call(name, args) => {
-                if let Some(op) = self.op(&name.text) {
-                    return match self.expand(op, name, args, expr.span)? {
-                        Some((var, ty)) => Ok(Special::Result(var, ty)),
-                        None => Err(Diagnostic::error(format!("`{}` returns nothing", name.text))
-                            .at(expr.span, "a value is needed here")
-                            .help(format!("say what it returns: `op {}(…): bool`", name.text))),
-                    };
-                }
-                builtin::special(self, name, args, expr.span)
-            }
+            ExprKind::Call(name, args) => match self.op(&name.text) {
+                Some(op) => self.result_of(op, name, args, expr.span),
+                None => builtin::special(self, name, args, expr.span),
+            },
+            // An operation without parameters is called by its name, here as well.
+            ExprKind::Name(text) if self.scopes.get(text).is_none() => match self.op(text) {
+                Some(op) => self.result_of(op, &Name { text: text.clone(), span: expr.span }, &[], expr.span),
+                None => Ok(Special::Pure),
+            },
             _ => Ok(Special::Pure),
+        }
+    }
+
+    fn result_of(&mut self, op: usize, name: &Name, args: &[Expr], at: Span) -> Result<Special> {
+        match self.expand(op, name, args, at)? {
+            Some((var, ty)) => Ok(Special::Result(var, ty)),
+            None => Err(Diagnostic::error(format!("`{}` returns nothing", name.text))
+                .at(at, "a value is needed here")
+                .help(format!("say what it returns: `op {}(…): bool`", name.text))),
         }
     }
 

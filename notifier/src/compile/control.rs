@@ -173,8 +173,11 @@ impl Unit<'_> {
     pub(super) fn choose(&mut self, blocks: &[Block], at: Span) -> Result<()> {
         self.not_in_atomic("`choose`", at)?;
         let entries: Vec<NodeId> = blocks.iter().map(|_| self.graph.hole()).collect();
-        let choice = |next: &NodeId| Choice { guard: fold::truth(true), faults: Vec::new(), actions: Vec::new(), next: *next };
-        let choices = entries.iter().map(choice).collect();
+        let mut choices = Vec::new();
+        for (block, next) in blocks.iter().zip(&entries) {
+            let text = Some(format!("choose {}", self.text(block.span)));
+            choices.push(Choice { guard: fold::truth(true), faults: Vec::new(), actions: Vec::new(), next: *next, text });
+        }
         self.graph.choices(choices, "choose".to_owned(), at);
         let join = self.graph.hole();
         for (block, entry) in blocks.iter().zip(entries) {

@@ -42,6 +42,8 @@ pub(super) struct Choice {
     pub(super) faults: Vec<Fault>,
     pub(super) actions: Vec<Action>,
     pub(super) next: NodeId,
+    /// What this way is called, where that differs from the step as a whole.
+    pub(super) text: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -137,7 +139,7 @@ impl Graph {
     /// A step with one way to take it.
     pub(super) fn step(&mut self, guard: Expr, faults: Vec<Fault>, actions: Vec<Action>, text: String, at: Span) {
         let next = self.hole();
-        self.place(Node::Step { choices: vec![Choice { guard, faults, actions, next }], text, at });
+        self.place(Node::Step { choices: vec![Choice { guard, faults, actions, next, text: None }], text, at });
         self.cursor = next;
     }
 
@@ -211,7 +213,8 @@ impl Graph {
             let (Some(from), Node::Step { choices, text, at }) = (*number, &self.nodes[node]) else { continue };
             for choice in choices {
                 let mut step = |guard, actions| {
-                    steps.push(Step { thread, from: Some(from), guard, actions, text: text.clone(), at: *at });
+                    let text = choice.text.clone().unwrap_or_else(|| text.clone());
+                    steps.push(Step { thread, from: Some(from), guard, actions, text, at: *at });
                 };
                 let mut safe = choice.guard.clone();
                 for fault in &choice.faults {

@@ -54,6 +54,7 @@ impl<'a> Unit<'a> {
             expanding: Vec::new(),
             locals: BTreeMap::new(),
             outer: BTreeMap::new(),
+            ends: Vec::new(),
             errors: Vec::new(),
         };
         let (threads, steps) = unit.threads();
@@ -100,6 +101,7 @@ impl<'a> Unit<'a> {
                     let domain = Domain { lo: 0, hi: flow.end, show: Show::Number };
                     let element = Element { name: format!("{}.pc", decl.name), init: 0 };
                     self.storage.add(format!("{}.pc", decl.name), Role::Pc(id), domain, vec![element]);
+                    self.ends.push((pc, flow.end));
                     threads.push(Thread { name: decl.name.clone(), pc, end: flow.end });
                     steps.extend(flow.steps);
                     entries.extend(flow.entry);

@@ -138,7 +138,12 @@ impl Unit<'_> {
         if let Some(atomic) = self.atomic.take() {
             let guard = fold::and(drained, atomic.guard);
             let text = self.text(at);
-            self.graph.step_into(entry, Choice { guard, faults: atomic.faults, actions: refresh, next: inner }, text, at);
+            self.graph.step_into(
+                entry,
+                Choice { guard, faults: atomic.faults, actions: refresh, next: inner, text: None },
+                text,
+                at,
+            );
         }
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct Unit<'a> {
     pub(super) locals: BTreeMap<(usize, Span, String), VarId>,
     /// Local variables of the outermost blocks, for properties.
     pub(super) outer: BTreeMap<(usize, String), (VarId, Ty)>,
+    /// The program counters of the threads that are compiled, and their last values.
+    pub(super) ends: Vec<(VarId, i32)>,
     pub(super) errors: Vec<Diagnostic>,
 }
 

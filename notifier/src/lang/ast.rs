@@ -157,7 +157,7 @@ pub struct Field {
 pub struct Object {
     /// The object, or the family of them.
     pub name: Name,
-    /// `F[i in 0..8]` declares F[0] to F[8].
+    /// `F[i in 0..8]` declares `F[0]` to `F[8]`.
     pub each: Option<(Name, Expr, Expr)>,
     /// Not allocated at the start.
     pub free: bool,

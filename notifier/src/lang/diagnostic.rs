@@ -2,7 +2,7 @@
 
 use super::{Sources, ast::Span};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use std::fmt;
+use std::{fmt, ops::Range};
 
 /// How bad it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -93,12 +93,16 @@ impl Diagnostic {
         let mut group = Group::with_title(level.primary_title(&*self.message));
         for text in texts {
             let Some(source) = sources.get(text) else { continue };
-            let here = places.iter().filter(|(_, (span, _))| span.text == text);
-            let annotations = here.map(|(kind, (span, label))| {
+            let here = || places.iter().filter(|(_, (span, _))| span.text == text);
+            let window = lines_of(here().map(|(_, (span, _))| within(*span, &source.text)), &source.text);
+            let annotations = here().map(|(kind, (span, label))| {
+                let range = within(*span, &source.text);
                 let label = (!label.is_empty()).then_some(label.as_str());
-                kind.span(within(*span, &source.text)).label(label)
+                kind.span(range.start - window.start..range.end - window.start).label(label)
             });
-            group = group.element(Snippet::source(&*source.text).path(&*source.name).annotations(annotations));
+            let line = source.text[..window.start].matches('\n').count() + 1;
+            let snippet = Snippet::source(&source.text[window.clone()]).line_start(line).path(&*source.name);
+            group = group.element(snippet.annotations(annotations));
         }
         group = group.elements(self.notes.iter().map(|note| Level::NOTE.message(&**note)));
         group = group.elements(self.help.iter().map(|help| Level::HELP.message(&**help)));
@@ -107,8 +111,15 @@ impl Diagnostic {
     }
 }
 
+/// The whole lines that hold some places: the renderer looks at every line that it is given, for each finding.
+fn lines_of(places: impl Iterator<Item = Range<usize>>, text: &str) -> Range<usize> {
+    let (start, end) = places.fold((text.len(), 0), |(start, end), place| (start.min(place.start), end.max(place.end)));
+    let start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+    start..text[end..].find('\n').map_or(text.len(), |newline| end + newline)
+}
+
 /// The bytes of a place, cut to whole characters of the text, so that no place can make the renderer panic.
-fn within(span: Span, text: &str) -> std::ops::Range<usize> {
+fn within(span: Span, text: &str) -> Range<usize> {
     let floor = |mut at: usize| {
         at = at.min(text.len());
         while !text.is_char_boundary(at) {

@@ -1,8 +1,9 @@
 //! From a text to words and statement ends: comments put aside, and every line end that ends a statement made a [`Token::Sep`].
 
 use super::{
-    Diagnostic, Sources,
+    Diagnostic, Diagnostics, Sources,
     ast::Span,
+    parse::ENOUGH,
     token::{BadToken, Placed, Token},
 };
 use logos::Logos;
@@ -33,18 +34,20 @@ pub(crate) struct Lexed<'t> {
 ///
 /// # Errors
 /// Where it is not a text that anybody could have written.
-pub(crate) fn lex(sources: &Sources, text: u16) -> Result<Lexed<'_>, Diagnostic> {
+pub(crate) fn lex(sources: &Sources, text: u16) -> Result<Lexed<'_>, Diagnostics> {
     let Some(source) = sources.get(text) else {
-        return Err(Diagnostic::error(format!("there is no text number {text}")));
+        return Err(Diagnostic::error(format!("there is no text number {text}")).into());
     };
     let content = source.text.as_str();
     if content.len() > MAX_BYTES {
         let size = content.len().div_ceil(1 << 20);
-        return Err(Diagnostic::error(format!("`{}` is no model: it has {size} MiB, the limit is 1 MiB", source.name)));
+        return Err(Diagnostic::error(format!("`{}` is no model: it has {size} MiB, the limit is 1 MiB", source.name)).into());
     }
     let place = |start: usize, end: usize| Span { text, start: narrow(start), end: narrow(end) };
     if let Some((at, found)) = content.char_indices().find(|&(_, c)| c == '\0' || c == char::REPLACEMENT_CHARACTER) {
-        return Err(Diagnostic::error("this is not a UTF-8 text").at(place(at, at + found.len_utf8()), "no text from here on"));
+        return Err(Diagnostic::error("this is not a UTF-8 text")
+            .at(place(at, at + found.len_utf8()), "no text from here on")
+            .into());
     }
     let mut lexed = Lexed::default();
     let mut pending: Option<Placed<'_>> = None;
@@ -132,7 +135,9 @@ impl<'t> Lexed<'t> {
         if bad == BadToken::Character && last.is_some_and(|(last, _)| last.end == span.start) {
             return;
         }
-        self.problems.push(problem);
+        if self.problems.len() < ENOUGH {
+            self.problems.push(problem);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod actions;
 pub mod ast;
 mod diagnostic;
+mod fmt;
 mod items;
 mod lines;
 mod nesting;
@@ -19,6 +20,7 @@ lalrpop_util::lalrpop_mod!(
 
 pub use ast::Span;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use fmt::format;
 pub use parse::parse;
 pub use source::{Source, Sources};
 pub use token::{ITEM_WORDS, STATEMENT_WORDS};

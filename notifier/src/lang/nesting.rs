@@ -1,7 +1,7 @@
 //! How deep a text may nest. Everything that follows the parser walks the tree by recursion, and dropping it recurses as well.
 
 use super::{
-    Diagnostic,
+    Diagnostic, Diagnostics,
     token::{Placed, Token},
 };
 
@@ -11,7 +11,7 @@ const LIMIT: usize = 400;
 const BRACKETS: usize = 100;
 
 /// Finds the place from which a text is nested too deep.
-pub(crate) fn check(tokens: &[Placed<'_>], text: u16) -> Result<(), Diagnostic> {
+pub(crate) fn check(tokens: &[Placed<'_>], text: u16) -> Result<(), Diagnostics> {
     // For each open bracket, how deep the operators since the last statement end or comma may nest.
     let mut outer: Vec<usize> = Vec::new();
     let (mut here, mut total) = (0, 0);
@@ -47,7 +47,8 @@ pub(crate) fn check(tokens: &[Placed<'_>], text: u16) -> Result<(), Diagnostic> 
             return Err(Diagnostic::error("nested too deep")
                 .at(placed.span(text), "from here on")
                 .note(format!("the limits are {BRACKETS} brackets and {LIMIT} operators inside each other"))
-                .help("make a `const`, a `let` or an `op` of a part"));
+                .help("make a `const`, a `let` or an `op` of a part")
+                .into());
         }
     }
     Ok(())

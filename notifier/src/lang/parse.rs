@@ -16,6 +16,9 @@ use lalrpop_util::ParseError;
 /// More than this nobody reads, and what follows from the first ones goes away with them.
 const MAX_DIAGNOSTICS: usize = 20;
 
+/// Where so much is wrong, no more is looked for.
+pub(crate) const ENOUGH: usize = 200;
+
 /// The tree of text number `text`.
 ///
 /// # Errors
@@ -33,8 +36,12 @@ pub(crate) fn parse_with_comments(sources: &Sources, text: u16) -> Result<(File,
     let mut items = Vec::new();
     let kinds: Vec<&str> = lexed.tokens.windows(2).filter_map(declared_kind).collect();
     for chunk in items::split(&lexed.tokens, sources, text) {
+        if findings.len() >= ENOUGH {
+            break;
+        }
         items.extend(parse_item(Place { sources, text, tokens: chunk.tokens, kinds: &kinds }, chunk, &mut findings));
     }
+    findings.truncate(ENOUGH);
     // What is wrong on a line with something that is no word, may well follow from that.
     let strange: Vec<u32> = findings[..words].iter().filter_map(|finding| line(finding, sources)).collect();
     let mut index = 0;
@@ -49,7 +56,8 @@ pub(crate) fn parse_with_comments(sources: &Sources, text: u16) -> Result<(File,
     let more = findings.len().saturating_sub(MAX_DIAGNOSTICS);
     findings.truncate(MAX_DIAGNOSTICS);
     if let Some(last) = findings.last_mut().filter(|_| more > 0) {
-        last.notes.push(format!("{more} more places are wrong"));
+        let at_least = if more + MAX_DIAGNOSTICS >= ENOUGH { "at least " } else { "" };
+        last.notes.push(format!("{at_least}{more} more places are wrong"));
     }
     Err(Diagnostics(findings))
 }
@@ -76,7 +84,7 @@ fn parse_item(place: Place<'_, '_>, chunk: Chunk<'_, '_>, findings: &mut Vec<Dia
     let result = ItemParser::new().parse(place.text, &mut broken, words);
     let before = findings.len();
     findings.append(&mut broken.problems);
-    for recovery in &broken.recovered {
+    for recovery in broken.recovered.iter().take(ENOUGH) {
         let finding = place.explain(&recovery.error);
         // A second stumble over the same word says nothing new.
         if findings[before..]

@@ -6,7 +6,7 @@ use super::{
     parse::SyntaxError,
     token::{Placed, Token},
 };
-use crate::near::near;
+use crate::near::slip;
 use lalrpop_util::ParseError;
 
 /// The item in which it happens.
@@ -17,11 +17,6 @@ pub(crate) struct Place<'a, 't> {
     pub(crate) tokens: &'a [Placed<'t>],
     /// The kinds that the text declares: what an item may begin with besides the words of the language.
     pub(crate) kinds: &'a [&'t str],
-}
-
-/// The word that was meant, where no more than one letter in three is wrong: what begins a statement may also be any operation.
-fn slip<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    near(word, known.iter().copied()).filter(|meant| strsim::damerau_levenshtein(word, meant) <= (word.len() / 3).max(1))
 }
 
 impl Place<'_, '_> {
@@ -87,7 +82,7 @@ impl Place<'_, '_> {
         }
         let after_block = statement > 1 && self.tokens[statement - 2].token == Token::RBrace;
         let further = if after_block { &["else", "or", "ordering"][..] } else { &[] };
-        let meant = slip(word, further).or_else(|| slip(word, STATEMENT_WORDS))?;
+        let meant = slip(word, further.iter().copied()).or_else(|| slip(word, STATEMENT_WORDS.iter().copied()))?;
         let finding = Diagnostic::error(format!("`{word}` begins no statement")).at(first.span(self.text), "");
         Some(finding.also(found, "not expected here").help(format!("did you mean `{meant}`?")))
     }
@@ -96,7 +91,7 @@ impl Place<'_, '_> {
     fn misspelt_item(&self) -> Option<Diagnostic> {
         let first = self.tokens.first()?;
         let Token::Name(word) = first.token else { return None };
-        let meant = slip(word, ITEM_WORDS).filter(|_| !self.kinds.contains(&word))?;
+        let meant = slip(word, ITEM_WORDS.iter().copied()).filter(|_| !self.kinds.contains(&word))?;
         let finding = Diagnostic::error(format!("`{word}` begins no item")).at(first.span(self.text), "");
         Some(finding.help(format!("did you mean `{meant}`?")))
     }
@@ -226,7 +221,7 @@ impl Expected<'_> {
         let Token::Name(found) = found else { return None };
         let words = self.0.iter().filter_map(|expected| expected.strip_prefix('"')?.strip_suffix('"'));
         let words: Vec<&str> = words.filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase())).collect();
-        slip(found, &words)
+        slip(found, words)
     }
 
     /// `expected an expression or `{``

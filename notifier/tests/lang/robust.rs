@@ -1,7 +1,9 @@
 //! No text makes the front end panic or overflow its stack.
 
-use nostale_notifier::lang::{ITEM_WORDS, STATEMENT_WORDS, Sources, parse};
+use crate::format::formatted;
+use nostale_notifier::lang::{ITEM_WORDS, STATEMENT_WORDS, Sources, format, parse};
 use proptest::prelude::*;
+use std::time::{Duration, Instant};
 
 /// Parses, and shows what is wrong. True for a model.
 fn run(text: &str) -> bool {
@@ -11,6 +13,7 @@ fn run(text: &str) -> bool {
             // Whoever walks a tree by recursion must be able to.
             assert_eq!(file.clone(), file);
             let _ = format!("{file:?}");
+            formatted(text);
             true
         }
         Err(findings) => {
@@ -41,12 +44,36 @@ fn nesting_is_limited_however_it_is_made() {
         assert!(run(&text(50)), "{what}");
         assert!(!run(&text(20_000)), "{what}");
         // On both sides of the limit, wherever it is.
-        for times in 50..450 {
+        for times in (50..450).step_by(7).chain(95..105).chain(395..405) {
             run(&text(times));
         }
     }
     assert!(run(&format!("thread t {{ {} }}", "a = b + c; ".repeat(20_000))));
     assert!(run(&format!("enum e {{ {} }}", "a, ".repeat(20_000))));
+}
+
+#[test]
+fn a_long_text_is_refused_or_read_without_delay() {
+    let begun = Instant::now();
+    for (head, line, tail, expected) in [
+        ("", "never\n", "", false),
+        ("", "& x\n", "", false),
+        ("", "}\n", "", false),
+        ("", "\"\n", "", false),
+        ("", "page A\n", "", true),
+        ("", "# c\n", "", true),
+        ("thread t {\n", "x = = y\n", "}", false),
+        ("thread t {\n", "x = y\n", "", false),
+        ("thread t {\n", "x = y # c\n", "}", true),
+        ("never f(", "\n", "", false),
+    ] {
+        let text = [head, &line.repeat((1 << 19) / line.len()), tail].concat();
+        let sources = Sources::new("test.nst", text);
+        let formatted = format(&sources, 0).map_err(|findings| findings.render(&sources, false));
+        assert_eq!(formatted.is_ok(), expected, "{line}");
+    }
+    // Some 3 s; where the time grows with the square of the length, it is minutes.
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 }
 
 fn soup() -> impl Strategy<Value = String> {
@@ -108,7 +135,7 @@ fn soup() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {

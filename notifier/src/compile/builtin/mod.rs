@@ -11,7 +11,9 @@ use super::{
     assign::Special,
     decl::unknown,
     flow::Fault,
-    operand::Value,
+    fold,
+    operand::{Operand, Value},
+    ty::Ty,
     unit::{Result, Unit},
 };
 use crate::{
@@ -27,6 +29,7 @@ pub(super) const NAMES: &[&str] = &[
     "alloc",
     "cas",
     "downgrade",
+    "finished",
     "free",
     "free_rcu",
     "get",
@@ -88,7 +91,7 @@ pub(super) fn statement(unit: &mut Unit<'_>, name: &Name, args: &[Expr], at: Spa
         "put" | "trylock" | "read_trylock" | "write_trylock" | "tryget" | "cas" => {
             if let Some(act) = act(unit, name, args, at)? {
                 let body = vec![Action::If(act.condition, act.yes, act.no)];
-                unit.ordered_step(super::fold::truth(true), Vec::new(), act.faults, body, at);
+                unit.ordered_step(fold::truth(true), Vec::new(), act.faults, body, at);
             }
             Ok(())
         }
@@ -125,6 +128,7 @@ fn act(unit: &mut Unit<'_>, name: &Name, args: &[Expr], at: Span) -> Result<Opti
 pub(super) fn pure(unit: &mut Unit<'_>, name: &Name, args: &[Expr], at: Span) -> Result<Value> {
     match name.text.as_str() {
         "held" | "holds" => lock::is_held(unit, name, args, at),
+        "finished" => finished(unit, args, at),
         "live" => object::is_live(unit, args, at),
         "list_first" | "list_next" | "list_empty" => list::look(unit, name, args, at),
         text if unit.op(text).is_some() || NAMES.contains(&text) => {
@@ -133,6 +137,22 @@ pub(super) fn pure(unit: &mut Unit<'_>, name: &Name, args: &[Expr], at: Span) ->
                 .help(format!("put its result into a variable: `let r = {text}(…)`, or make it the whole condition")))
         }
         _ => Err(no_operation(unit, name)),
+    }
+}
+
+/// `finished(t)`: the thread has come to its end; for properties.
+fn finished(unit: &mut Unit<'_>, args: &[Expr], at: Span) -> Result<Value> {
+    let [arg] = arguments("finished", args, at)?;
+    if !unit.in_property {
+        return Err(Diagnostic::error("only properties can ask that").at(at, "a thread cannot see where others stand"));
+    }
+    match unit.operand(arg)? {
+        Operand::Thread(thread) => {
+            let at_end =
+                unit.ends.get(thread).map(|(pc, end)| fold::eq(fold::read(*pc, fold::constant(0)), fold::constant(*end)));
+            Ok(Value { expr: at_end.unwrap_or(fold::truth(true)), ty: Ty::Bool, faults: Vec::new(), shared: true })
+        }
+        _ => Err(Diagnostic::error("a thread is needed here").at(arg.span, "as in `finished(guest)`")),
     }
 }
 

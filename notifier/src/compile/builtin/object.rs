@@ -57,7 +57,7 @@ pub(in crate::compile) fn alloc(unit: &mut Unit<'_>, kind: usize, loc: &Loc, at:
         }
         actions.extend(unit.write_loc(loc, taken.expr));
         let guard = fold::and(drained.clone(), fold::not(fold::read(live, fold::constant(object))));
-        choices.push(Choice { guard, faults: Vec::new(), actions, next });
+        choices.push(Choice { guard, faults: Vec::new(), actions, next, text: None });
     }
     let text = unit.text(at);
     unit.graph.choices(choices, text, at);

@@ -101,9 +101,9 @@ fn of_the_user(model: &Model, state: &State) -> BTreeMap<String, i32> {
 fn examine(text: &str) -> [Option<Verdict>; 3] {
     let Some(models) = models(text) else { return [None; 3] };
     let verdicts = models.each_ref().map(|model| {
-        let limits = Limits { max_states: STATES as u64, max_bytes: 1 << 30, workers: 1 };
+        let limits = Limits { max_states: 20 * STATES as u64, max_bytes: 1 << 30, workers: 1 };
         let outcome = explore(model, &limits, &|_| ControlFlow::Continue(())).expect("narrow");
-        if outcome.verdict == Verdict::Bounded {
+        if outcome.verdict == Verdict::Bounded || outcome.states > STATES as u64 {
             return None;
         }
         assert_eq!(said(&outcome), naive::explore(model));

@@ -34,6 +34,19 @@ pub(super) enum Special {
     Pure,
 }
 
+impl Special {
+    /// The type of a variable that takes it.
+    fn ty(&self) -> Option<Ty> {
+        match self {
+            Self::Any(_, ty) | Self::Result(_, ty) => Some(*ty),
+            Self::Alloc(kind) => Some(Ty::Ref { kind: *kind, maybe: true }),
+            Self::Act(_) => Some(Ty::Bool),
+            Self::Acquire(value, _) => Some(value.ty),
+            Self::Pure => None,
+        }
+    }
+}
+
 impl Unit<'_> {
     pub(super) fn declare(&mut self, name: &Name, ty: Option<&Type>, value: Option<&Expr>, at: Span) -> Result<()> {
         let declared = match ty {
@@ -51,36 +64,13 @@ impl Unit<'_> {
             self.bind_local(name, ty);
             return Ok(());
         };
-        match self.special(value)? {
-            Special::Any(values, ty) => {
-                let loc = self.new_local(name, declared.unwrap_or(ty), at)?;
-                self.take_any(values, &loc, at)
-            }
-            Special::Alloc(kind) => {
-                let loc = self.new_local(name, declared.unwrap_or(Ty::Ref { kind, maybe: true }), at)?;
-                builtin::object::alloc(self, kind, &loc, at)
-            }
-            Special::Act(act) => {
-                let loc = self.new_local(name, declared.unwrap_or(Ty::Bool), at)?;
-                self.act_into(act, &loc, at)
-            }
-            Special::Acquire(value, refresh) => {
-                let loc = self.new_local(name, declared.unwrap_or(value.ty), at)?;
-                self.store(loc, value, at, &refresh)
-            }
-            Special::Result(var, ty) => {
-                let loc = self.new_local(name, declared.unwrap_or(ty), at)?;
-                let value = Value { expr: fold::read(var, fold::constant(0)), ty, faults: Vec::new(), shared: false };
-                self.store(loc, value, at, &[])?;
-                self.reset(&[var]);
-                Ok(())
-            }
-            Special::Pure => {
-                let value = self.value(value)?;
-                let ty = declared.unwrap_or(value.ty);
-                let loc = self.new_local(name, ty, at)?;
-                self.store(loc, value, at, &[])
-            }
+        let special = self.special(value)?;
+        let plain = if let Special::Pure = special { Some(self.value(value)?) } else { None };
+        let ty = declared.unwrap_or_else(|| special.ty().or(plain.as_ref().map(|plain| plain.ty)).unwrap_or(Ty::None));
+        let loc = self.new_local(name, ty, at)?;
+        match plain {
+            Some(plain) => self.store(loc, plain, at, &[]),
+            None => self.take(special, loc, at),
         }
     }
 
@@ -106,30 +96,15 @@ impl Unit<'_> {
     pub(super) fn assign(&mut self, place: &Expr, how: AssignOp, value: Option<&Expr>, at: Span) -> Result<()> {
         if let (AssignOp::Set, Some(value)) = (how, value) {
             match self.special(value)? {
-                Special::Any(values, _) => {
-                    let loc = self.place(place)?;
-                    return self.take_any(values, &loc, at);
-                }
-                Special::Alloc(kind) => {
-                    let loc = self.place(place)?;
-                    return builtin::object::alloc(self, kind, &loc, at);
-                }
-                Special::Act(act) => {
-                    let loc = self.ordered(|unit| unit.place(place))?;
-                    return self.act_into(act, &loc, at);
-                }
-                Special::Acquire(value, refresh) => {
-                    let loc = self.place(place)?;
-                    return self.store(loc, value, at, &refresh);
-                }
-                Special::Result(var, ty) => {
-                    let loc = self.place(place)?;
-                    let value = Value { expr: fold::read(var, fold::constant(0)), ty, faults: Vec::new(), shared: false };
-                    self.store(loc, value, at, &[])?;
-                    self.reset(&[var]);
-                    return Ok(());
-                }
                 Special::Pure => {}
+                special @ Special::Act(_) => {
+                    let loc = self.ordered(|unit| unit.place(place))?;
+                    return self.take(special, loc, at);
+                }
+                special => {
+                    let loc = self.place(place)?;
+                    return self.take(special, loc, at);
+                }
             }
         }
         let loc = self.place(place)?;
@@ -146,6 +121,35 @@ impl Unit<'_> {
         let old = self.load(loc.clone());
         let new = self.arithmetic(op, old, given, at)?;
         self.store(loc, new, at, &[])
+    }
+
+    /// Stores a value that takes more than a look.
+    fn take(&mut self, special: Special, loc: Loc, at: Span) -> Result<()> {
+        match special {
+            Special::Any(values, _) => self.take_any(values, &loc, at),
+            Special::Alloc(kind) => builtin::object::alloc(self, kind, &loc, at),
+            Special::Act(act) => self.act_into(act, &loc, at),
+            Special::Acquire(value, refresh) => self.store(loc, value, at, &refresh),
+            Special::Result(var, ty) => {
+                let value = Value { expr: fold::read(var, fold::constant(0)), ty, faults: Vec::new(), shared: false };
+                self.store(loc, value, at, &[])?;
+                self.reset(&[var]);
+                Ok(())
+            }
+            // The caller has seen to that.
+            Special::Pure => Ok(()),
+        }
+    }
+
+    /// Stores any value: that of an operation which returns one.
+    pub(super) fn assign_value(&mut self, value: &Expr, loc: Loc, at: Span) -> Result<()> {
+        match self.special(value)? {
+            Special::Pure => {
+                let value = self.value(value)?;
+                self.store(loc, value, at, &[])
+            }
+            special => self.take(special, loc, at),
+        }
     }
 
     /// Makes a value fit a type, or fails where it does not.

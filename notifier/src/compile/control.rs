@@ -6,7 +6,7 @@ use super::{
     decl::MOST,
     flow::{Choice, Fault, NodeId},
     fold,
-    operand::{Home, Operand},
+    operand::{Home, Loc, Operand},
     scope::{Binding, Target},
     ty::Ty,
     unit::{Result, Unit},
@@ -229,10 +229,8 @@ impl Unit<'_> {
         };
         match (value, result) {
             (Some(value), Some((var, ty))) => {
-                let value = self.value(value)?;
-                let loc =
-                    super::operand::Loc { at: Home::Local(var), ty, index: fold::constant(0), faults: Vec::new(), shared: false };
-                self.store(loc, value, at, &[])?;
+                let loc = Loc { at: Home::Local(var), ty, index: fold::constant(0), faults: Vec::new(), shared: false };
+                self.assign_value(value, loc, at)?;
             }
             (None, None) => {}
             (Some(value), None) => {

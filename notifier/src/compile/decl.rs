@@ -9,10 +9,10 @@ use super::{
 };
 use crate::{
     lang::{
-        Diagnostic, Span,
+        Diagnostic, ITEM_WORDS, Span,
         ast::{self, Declarator, Expr, File, ItemKind, Name, Op, TypeKind},
     },
-    near::near,
+    near::{near, slip},
 };
 
 /// The most objects of a kind, elements of an array, threads of a family, and rounds of a loop: enough for any ordering, and far
@@ -220,7 +220,10 @@ impl<'a> Decls<'a> {
             Some(Def::Kind(number)) => number,
             found => {
                 let error = unknown("kind", kind, found, self.kinds.iter().map(|kind| kind.name));
-                return Err(error.note("an item begins with a keyword, or declares objects of a kind: `page A, B`"));
+                return Err(match slip(&kind.text, ITEM_WORDS.iter().copied()) {
+                    Some(word) => error.help(format!("did you mean `{word}`?")),
+                    None => error.note("an item begins with a keyword, or declares objects of a kind: `page A, B`"),
+                });
             }
         };
         for object in objects {

@@ -26,7 +26,10 @@ impl Unit<'_> {
                 return;
             }
             if let Err(error) = self.statement(stmt) {
-                self.errors.push(error);
+                // What is wrong in an operation is wrong wherever it is expanded.
+                if !self.errors.contains(&error) {
+                    self.errors.push(error);
+                }
             }
         }
     }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     lang::{
-        Diagnostic, Span,
+        Diagnostic, STATEMENT_WORDS, Span,
         ast::{Expr, Name},
     },
     model::{self, Action},
@@ -167,7 +167,7 @@ fn no_operation(unit: &Unit<'_>, name: &Name) -> Diagnostic {
     if unit.op(&name.text).is_some() {
         found = None;
     }
-    unknown("operation", name, found, ops.chain(NAMES.iter().copied()))
+    unknown("operation", name, found, ops.chain(NAMES.iter().copied()).chain(STATEMENT_WORDS.iter().copied()))
 }
 
 /// The arguments of a built-in operation, as many as it takes.

@@ -151,15 +151,18 @@ fn reaches(threads: &[&str], outcome: &str, memory: MemoryModel) -> bool {
         text += &format!("thread {name} {{ {body} }}\n");
     }
     text += &format!("finally !({outcome}) \"reached\"\n");
-    let program = Program::read(Sources::new("litmus.nst", &text)).unwrap_or_else(|why| panic!("{}", why.render(false)));
-    let model = program.compile(DEFAULT, memory).expect("compiles under all");
-    let limits = Limits { max_states: 1_000_000, max_bytes: 1 << 30, workers: 1 };
-    let outcome = explore(&model, &limits, &|_| ControlFlow::Continue(())).expect("small");
-    match outcome.verdict {
+    match verdict(&text, memory) {
         Verdict::Holds => false,
         Verdict::Fails => true,
         other => panic!("{other:?}: {text}"),
     }
+}
+
+fn verdict(text: &str, memory: MemoryModel) -> Verdict {
+    let program = Program::read(Sources::new("litmus.nst", text)).unwrap_or_else(|why| panic!("{}", why.render(false)));
+    let model = program.compile(DEFAULT, memory).expect("compiles under all");
+    let limits = Limits { max_states: 1_000_000, max_bytes: 1 << 30, workers: 1 };
+    explore(&model, &limits, &|_| ControlFlow::Continue(())).expect("small").verdict
 }
 
 #[test]
@@ -179,4 +182,23 @@ fn each_memory_model_allows_what_it_should() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn an_allocated_object_is_new_to_whoever_allocates_it() {
+    let thread = "let p = alloc(page); let r = p.data; p.data = 1; smp_mb; free p";
+    let text = format!(
+        "kind page {{ data: 0..1 }}\npage A free\nthread a {{ {thread} }}\nthread b {{ {thread} }}\nfinally a.r == 0 && b.r == 0"
+    );
+    for memory in MemoryModel::ALL {
+        assert_eq!(verdict(&text, memory), Verdict::Holds, "{}", memory.name());
+    }
+}
+
+#[test]
+fn nothing_is_asked_of_the_end_before_every_store_is_seen() {
+    let text = "kind page { data: 0..1 }\npage A\nvar p: page?\nthread a { p = A }\nthread b { A.data = 1 }\nfinally p.data == 1";
+    for memory in MemoryModel::ALL {
+        assert_eq!(verdict(text, memory), Verdict::Holds, "{}", memory.name());
+    }
 }

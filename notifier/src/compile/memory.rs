@@ -114,13 +114,14 @@ impl Memory {
             let elements = |what: &str| {
                 (0..BUFFERED).map(|i| Element { name: format!("{} {what} {i}", thread.name), init: 0 }).collect::<Vec<_>>()
             };
+            let role = Role::Buffer(ThreadId(number as u32));
             let to = Domain { lo: 0, hi: next - 1, show: Show::Names(places.clone().into()) };
-            let to = storage.add(format!("{}.buffer", thread.name), Role::Hidden, to, elements("buffers a store to"));
+            let to = storage.add(format!("{}.buffer", thread.name), role, to, elements("buffers a store to"));
             let value = Domain { lo: lo.min(0), hi: hi.max(0), show: Show::Number };
-            let value = storage.add(format!("{}.buffered", thread.name), Role::Hidden, value, elements("buffered value"));
+            let value = storage.add(format!("{}.buffered", thread.name), role, value, elements("buffered value"));
             let fence = (model == MemoryModel::Weak).then(|| {
                 let flag = Domain { lo: 0, hi: 1, show: Show::Bool };
-                storage.add(format!("{}.fence", thread.name), Role::Hidden, flag, elements("buffers a barrier behind"))
+                storage.add(format!("{}.fence", thread.name), role, flag, elements("buffers a barrier behind"))
             });
             this.buffers[number] = Some(Buffer { to, value, fence });
         }

@@ -81,7 +81,10 @@ pub enum Role {
     Local(ThreadId),
     /// Where a thread stands. Its last value is [`Thread::end`].
     Pc(ThreadId),
-    /// Bookkeeping of the compiler (RCU sections, store buffers, …): printed where it changes, but not the user's.
+    /// The stores that wait in a thread's buffer, the oldest first. The first variable of this role says where each store goes (by
+    /// name, the least value being none), the second what it stores, a third behind which of them a barrier stands.
+    Buffer(ThreadId),
+    /// Bookkeeping of the compiler (RCU sections, copies of memory, …): printed where it changes, but not the user's.
     Hidden,
 }
 

@@ -1,5 +1,9 @@
 //! How values and states are written for people.
 
+mod told;
+
+pub use told::told;
+
 use std::fmt;
 
 use super::{Domain, Model, Role, Show, State, VarId, eval};
@@ -79,7 +83,7 @@ impl fmt::Display for ShownChange<'_> {
 }
 
 /// What differs between two states of a model, in the order of the text. Program counters are left out: the step that was taken
-/// says where its thread stands.
+/// says where its thread stands. For people, [`told`] says it better.
 #[must_use]
 pub fn changes(model: &Model, before: &State, after: &State) -> Vec<Change> {
     let told = (0u32..).map(VarId).zip(&model.vars).filter(|(_, var)| !matches!(var.role, Role::Pc(_)));

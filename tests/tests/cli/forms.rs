@@ -92,7 +92,7 @@ fn ktap() -> Result<(), Failed> {
 }
 
 /// Counts the elements of well-formed XML by name.
-fn elements(text: &str, name: &str) -> Result<usize, Failed> {
+pub(crate) fn elements(text: &str, name: &str) -> Result<usize, Failed> {
     let mut reader = quick_xml::Reader::from_str(text);
     let (mut count, mut depth) = (0, 0usize);
     loop {

@@ -1,7 +1,9 @@
 //! The command line as scripts meet it: exit statuses, what is on which output, and what is left behind. Where a test cannot run
 //! it is listed as ignored, with the reason, and counted.
 
+mod check;
 mod ends;
+mod fmt;
 mod forms;
 mod refusals;
 mod settings;
@@ -178,6 +180,13 @@ fn main() -> ExitCode {
     // Live runs load all CPUs.
     arguments.test_threads.get_or_insert(1);
     let bench = Bench { facts: Facts::gather() };
-    let trials = [refusals::trials(&bench), ends::trials(&bench), forms::trials(&bench), settings::trials(&bench)];
+    let trials = [
+        check::trials(),
+        fmt::trials(),
+        refusals::trials(&bench),
+        ends::trials(&bench),
+        forms::trials(&bench),
+        settings::trials(&bench),
+    ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

@@ -2,7 +2,8 @@
 
 use super::size::{Size, parse_seconds, parse_seed};
 use crate::{live::Plant, report::Format};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
+use nostale_notifier::compile::MemoryModel;
 use std::{path::PathBuf, time::Duration};
 
 /// Finds out whether any guest can still use a translation that the host has already replaced.
@@ -17,9 +18,9 @@ pub(super) struct Cli {
 
 const EXIT_STATUS: &str = "\
 Exit status:
-  0  every oracle held
-  1  a violation, or a vCPU that is stuck
-  2  usage or environment: nothing was tested
+  0  every oracle held; every model is as expected
+  1  a violation, or a vCPU that is stuck; a model is not as expected
+  2  usage or environment: nothing was tested; a model could not be read
   3  vacuous or inconclusive: nothing was proved
   4  everything was skipped";
 
@@ -53,6 +54,10 @@ pub(super) enum Command {
     Doctor,
     /// Run host operations under guest writers on real KVM, and judge what the guest saw
     Run(RunOptions),
+    /// Check models of invalidate orderings: every interleaving of their steps
+    Check(CheckOptions),
+    /// Put models into the layout that the language has
+    Fmt(FmtOptions),
 }
 
 /// Options of `nostale run`.
@@ -89,4 +94,74 @@ pub(super) struct RunOptions {
     /// kernel-message)
     #[arg(long, value_name = "FAULT", value_parser = |name: &str| name.parse::<Plant>())]
     pub(super) plant: Option<Plant>,
+}
+
+/// Options of `nostale check`.
+#[derive(Args, Debug)]
+pub(super) struct CheckOptions {
+    /// Model files, or directories of which all *.nst files are checked
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub(super) paths: Vec<PathBuf>,
+    /// Only this ordering [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub(super) ordering: Option<String>,
+    /// Only this memory model [default: those that a file names, else sc]
+    #[arg(long, value_enum, value_name = "MODEL")]
+    pub(super) memory_model: Option<Memory>,
+    /// Stop where more states than this would be kept [default: as many as fit into memory]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) max_states: Option<u64>,
+    /// Stop where states would take more memory than this: each is kept exactly [default: half of what is available]
+    #[arg(long, value_name = "SIZE")]
+    pub(super) max_memory: Option<Size>,
+    /// Worker threads; the result is the same for every number [default: one for each CPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) workers: Option<u16>,
+    /// Show the way to every failure, also to those that were expected [default: for a single file]
+    #[arg(long)]
+    pub(super) trace: bool,
+    /// Walk at random instead, from this seed: for models that are too large. It can find failures, and proves nothing
+    #[arg(long, value_name = "SEED", value_parser = parse_seed, conflicts_with_all = ["max_states", "max_memory", "workers"])]
+    pub(super) random: Option<u64>,
+    /// Random walks
+    #[arg(long, value_name = "N", default_value_t = 10_000, requires = "random", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) walks: u64,
+    /// The most steps of a random walk
+    #[arg(long, value_name = "N", default_value_t = 1000, requires = "random", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) steps: u32,
+    /// Do not check: write the model for rumur (Murphi) or spin (Promela), to standard output or into --out
+    #[arg(long, value_enum, value_name = "LANGUAGE", conflicts_with = "random")]
+    pub(super) export: Option<Export>,
+}
+
+/// A memory model, by its name in model files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Memory(pub(super) MemoryModel);
+
+impl ValueEnum for Memory {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self(MemoryModel::Sc), Self(MemoryModel::Tso), Self(MemoryModel::Weak)]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.name()))
+    }
+}
+
+/// The languages of other checkers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Export {
+    Murphi,
+    Promela,
+}
+
+/// Options of `nostale fmt`.
+#[derive(Args, Debug)]
+pub(super) struct FmtOptions {
+    /// Model files, directories of which all *.nst files are meant, or - for standard input to standard output
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub(super) paths: Vec<PathBuf>,
+    /// Change nothing, and name the files that would change: exit status 1 if there are any
+    #[arg(long)]
+    pub(super) check: bool,
 }

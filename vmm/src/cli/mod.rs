@@ -1,7 +1,10 @@
 //! The command line. Exit status: 0 held, 1 violation or stuck, 2 usage or environment, 3 vacuous or inconclusive, 4 skipped.
 
 mod args;
+mod check;
 mod doctor;
+mod files;
+mod fmt;
 mod interrupt;
 mod output;
 mod run;
@@ -32,6 +35,8 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Doctor => doctor::doctor(&cli.common),
         Command::Run(options) => run::run(options, &cli.common),
+        Command::Check(options) => check::check(options, &cli.common),
+        Command::Fmt(options) => fmt::fmt(options, &cli.common),
     };
     result.unwrap_or_else(|Refused(reason)| {
         eprintln!("nostale: {reason}");

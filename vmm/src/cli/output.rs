@@ -14,11 +14,20 @@ pub(super) fn print(text: &str) -> io::Result<()> {
 
 /// Whether results may have colours.
 pub(super) fn colour(common: &Common) -> bool {
+    allowed(common, &io::stdout())
+}
+
+/// Whether what is said beside them, on standard error, may have colours.
+pub(super) fn colour_of_errors(common: &Common) -> bool {
+    allowed(common, &io::stderr())
+}
+
+fn allowed(common: &Common, stream: &impl IsTerminal) -> bool {
     match common.color {
         Colour::Always => true,
         Colour::Never => false,
         // https://no-color.org: set and not empty.
-        Colour::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        Colour::Auto => stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
     }
 }
 

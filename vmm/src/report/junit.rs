@@ -1,8 +1,13 @@
-//! A run for continuous integration: one JUnit test suite, a test case for each scenario.
+//! Results for continuous integration: one JUnit test suite, a test case for each scenario of a run or each case of a check.
 //!
-//! A violation and a stuck vCPU are failures; a vacuous scenario is an error, JUnit's word for a test that could not judge.
+//! What could not be judged (a vacuous scenario, a check that reached its bound) is an error, JUnit's word for a test that came to
+//! no result.
 
-use super::{RunReport, ScenarioResult, Verdict, human::describe, text::clean};
+use super::{
+    RunReport,
+    test::{Ending, Test},
+    text::clean,
+};
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 use std::time::Duration;
 
@@ -12,15 +17,21 @@ const WIDTH: usize = 100;
 /// The document, ending in a newline.
 #[must_use]
 pub fn render(report: &RunReport, ticks_per_us: f64) -> String {
-    let mut suite = TestSuite::new("nostale run");
-    for (name, value) in properties(report) {
-        suite.add_property(Property::new(name, line(&value)));
+    let tests: Vec<_> = report.scenarios.iter().map(|scenario| scenario.as_test(ticks_per_us)).collect();
+    document("nostale run", &properties(report), &tests, &report.notes)
+}
+
+/// The document of any tests.
+pub(super) fn document(suite: &str, properties: &[(&str, String)], tests: &[Test<'_>], notes: &[String]) -> String {
+    let mut suite = TestSuite::new(suite);
+    for (name, value) in properties {
+        suite.add_property(Property::new(*name, line(value)));
     }
-    suite.add_test_cases(report.scenarios.iter().map(|scenario| case(scenario, ticks_per_us)));
-    let total: Duration = report.scenarios.iter().map(time).fold(Duration::ZERO, Duration::saturating_add);
+    suite.add_test_cases(tests.iter().map(case));
+    let total: Duration = tests.iter().map(time).fold(Duration::ZERO, Duration::saturating_add);
     suite.set_time(total);
-    if !report.notes.is_empty() {
-        suite.set_system_out(report.notes.iter().map(|note| line(note)).collect::<Vec<_>>().join("\n"));
+    if !notes.is_empty() {
+        suite.set_system_out(notes.iter().map(|note| line(note)).collect::<Vec<_>>().join("\n"));
     }
     let mut document = Report::new("nostale");
     document.set_time(total).add_test_suite(suite);
@@ -42,30 +53,28 @@ fn properties(report: &RunReport) -> [(&'static str, String); 9] {
     ]
 }
 
-fn case(scenario: &ScenarioResult, ticks_per_us: f64) -> TestCase {
-    let mut status = match scenario.verdict {
-        Verdict::Coherent => TestCaseStatus::success(),
-        Verdict::Skipped => TestCaseStatus::skipped(),
-        Verdict::Violation | Verdict::Stuck => TestCaseStatus::non_success(NonSuccessKind::Failure),
-        Verdict::Vacuous => TestCaseStatus::non_success(NonSuccessKind::Error),
+fn case(test: &Test<'_>) -> TestCase {
+    let mut status = match test.ending {
+        Ending::Passed => TestCaseStatus::success(),
+        Ending::Skipped => TestCaseStatus::skipped(),
+        Ending::Failed | Ending::TimedOut => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        Ending::Unjudged => TestCaseStatus::non_success(NonSuccessKind::Error),
     };
-    if scenario.verdict != Verdict::Coherent {
-        status.set_message(line(scenario.reason.as_deref().unwrap_or("no reason was given")));
+    if test.ending != Ending::Passed {
+        status.set_message(line(test.reason()));
     }
-    if !matches!(scenario.verdict, Verdict::Coherent | Verdict::Skipped) {
-        status.set_type(scenario.verdict.name());
-        status.set_description(xml(&describe(scenario, WIDTH, ticks_per_us).join("\n")));
+    if test.is_described() {
+        status.set_type(test.verdict);
+        status.set_description(xml(&(test.describe)(WIDTH).join("\n")));
     }
-    let mut case = TestCase::new(line(&scenario.name), status);
-    case.set_classname(line(&scenario.backing))
-        .set_time(time(scenario))
-        .add_property(Property::new("replay", line(&scenario.replay)));
+    let mut case = TestCase::new(line(&test.name), status);
+    case.set_classname(line(&test.group)).set_time(time(test)).add_property(Property::new("replay", line(&test.replay)));
     case
 }
 
 /// Its time; none where it is no time.
-fn time(scenario: &ScenarioResult) -> Duration {
-    Duration::try_from_secs_f64(scenario.seconds).unwrap_or_default()
+fn time(test: &Test<'_>) -> Duration {
+    Duration::try_from_secs_f64(test.seconds).unwrap_or_default()
 }
 
 fn line(text: &str) -> String {

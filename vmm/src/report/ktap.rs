@@ -4,7 +4,11 @@
 //! A program that wants its results seen as they come prints [`plan`] and then a [`result`] for each scenario; [`render`] is both
 //! and the totals.
 
-use super::{ScenarioResult, Verdict, human::describe, text::clean};
+use super::{
+    ScenarioResult, Verdict,
+    test::{Ending, Test},
+    text::clean,
+};
 
 /// Diagnostics are for logs, which have no width; longer lines are hard to read all the same.
 const WIDTH: usize = 120;
@@ -25,39 +29,56 @@ pub const fn exit_status(verdict: Verdict) -> u8 {
 /// The first lines: the version, and how many results will follow.
 #[must_use]
 pub fn plan(scenarios: usize) -> String {
-    let nothing = if scenarios == 0 { " # SKIP no scenario was chosen" } else { "" };
-    format!("KTAP version 1\n1..{scenarios}{nothing}\n")
+    planned(scenarios, "no scenario was chosen")
+}
+
+/// The same; `nothing` says why there are none.
+fn planned(tests: usize, nothing: &str) -> String {
+    let nothing = if tests == 0 { format!(" # SKIP {nothing}") } else { String::new() };
+    format!("KTAP version 1\n1..{tests}{nothing}\n")
 }
 
 /// The result of scenario `number`, counted from 1, behind the diagnostics that belong to it.
 #[must_use]
 pub fn result(number: usize, scenario: &ScenarioResult, ticks_per_us: f64) -> String {
-    let mut lines = String::new();
-    if !matches!(scenario.verdict, Verdict::Coherent | Verdict::Skipped) {
-        let verdict = format!("{}: {}", scenario.verdict, title(scenario));
-        let description = describe(scenario, WIDTH, ticks_per_us).into_iter();
-        lines.extend(std::iter::once(verdict).chain(description).map(|line| diagnostic(&line)));
-    }
-    let reason = clean(scenario.reason.as_deref().unwrap_or("no reason was given"));
-    let (result, directive) = match scenario.verdict {
-        Verdict::Coherent => ("ok", String::new()),
-        Verdict::Violation => ("not ok", String::new()),
-        Verdict::Stuck => ("not ok", format!(" # TIMEOUT {reason}")),
-        Verdict::Vacuous => ("not ok", format!(" # ERROR vacuous: {reason}")),
-        Verdict::Skipped => ("ok", format!(" # SKIP {reason}")),
-    };
-    lines + &format!("{result} {number} {}{directive}\n", title(scenario))
+    line(number, &scenario.as_test(ticks_per_us))
 }
 
 /// All of it.
 #[must_use]
 pub fn render(scenarios: &[ScenarioResult], notes: &[String], ticks_per_us: f64) -> String {
-    let mut text = plan(scenarios.len());
-    text.extend((1..).zip(scenarios).map(|(number, scenario)| result(number, scenario, ticks_per_us)));
+    let tests: Vec<_> = scenarios.iter().map(|scenario| scenario.as_test(ticks_per_us)).collect();
+    document(&tests, notes, "no scenario was chosen")
+}
+
+/// The results of any tests; `nothing` says why there are none.
+pub(super) fn document(tests: &[Test<'_>], notes: &[String], nothing: &str) -> String {
+    let mut text = planned(tests.len(), nothing);
+    text.extend((1..).zip(tests).map(|(number, test)| line(number, test)));
     text.extend(notes.iter().map(|note| diagnostic(&format!("note: {}", clean(note)))));
-    let count = |status| scenarios.iter().filter(|scenario| exit_status(scenario.verdict) == status).count();
+    let count = |passed: &[Ending]| tests.iter().filter(|test| passed.contains(&test.ending)).count();
+    let (pass, skip) = (count(&[Ending::Passed]), count(&[Ending::Skipped]));
+    let fail = tests.len() - pass - skip;
     // The form in which kselftest.h prints them.
-    text + &format!("# Totals: pass:{} fail:{} xfail:0 xpass:0 skip:{} error:0\n", count(0), count(1), count(4))
+    text + &format!("# Totals: pass:{pass} fail:{fail} xfail:0 xpass:0 skip:{skip} error:0\n")
+}
+
+/// One result, behind the diagnostics that belong to it.
+fn line(number: usize, test: &Test<'_>) -> String {
+    let mut lines = String::new();
+    if test.is_described() {
+        let verdict = format!("{}: {}", test.verdict, title(test));
+        lines.extend(std::iter::once(verdict).chain((test.describe)(WIDTH)).map(|line| diagnostic(&line)));
+    }
+    let reason = clean(test.reason());
+    let (result, directive) = match test.ending {
+        Ending::Passed => ("ok", String::new()),
+        Ending::Failed => ("not ok", String::new()),
+        Ending::TimedOut => ("not ok", format!(" # TIMEOUT {reason}")),
+        Ending::Unjudged => ("not ok", format!(" # ERROR {}: {reason}", test.verdict)),
+        Ending::Skipped => ("ok", format!(" # SKIP {reason}")),
+    };
+    lines + &format!("{result} {number} {}{directive}\n", title(test))
 }
 
 fn diagnostic(line: &str) -> String {
@@ -65,8 +86,8 @@ fn diagnostic(line: &str) -> String {
 }
 
 /// What was tested; without `#`, behind which a directive would be read.
-fn title(scenario: &ScenarioResult) -> String {
-    clean(&format!("{} {}", scenario.name, scenario.backing)).replace('#', "_")
+fn title(test: &Test<'_>) -> String {
+    clean(&test.title).replace('#', "_")
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! What a run came to, and the forms in which people and machines read it. The structures here *are* the JSON schema: units are
 //! in the names, and fields are only ever added.
 
+pub mod check;
 pub(crate) mod columns;
+pub mod counter;
 mod format;
 pub mod human;
 pub mod json;
@@ -9,6 +11,7 @@ pub mod junit;
 pub mod ktap;
 pub mod outdir;
 pub mod progress;
+mod test;
 pub(crate) mod text;
 pub mod units;
 
@@ -21,6 +24,7 @@ pub use human::HumanOptions;
 use crate::{machine::Sample, oracle::Violation};
 use serde::{Serialize, Serializer};
 use std::fmt;
+use test::{Ending, Test};
 
 /// The judgement on a scenario or a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -181,6 +185,29 @@ pub struct ScenarioResult {
     pub violations: Vec<Violation>,
     /// The line that replays this scenario.
     pub replay: String,
+}
+
+impl ScenarioResult {
+    /// As test tools see it.
+    fn as_test(&self, ticks_per_us: f64) -> Test<'_> {
+        Test {
+            name: self.name.clone(),
+            group: self.backing.clone(),
+            title: format!("{} {}", self.name, self.backing),
+            ending: match self.verdict {
+                Verdict::Coherent => Ending::Passed,
+                Verdict::Violation => Ending::Failed,
+                Verdict::Stuck => Ending::TimedOut,
+                Verdict::Vacuous => Ending::Unjudged,
+                Verdict::Skipped => Ending::Skipped,
+            },
+            verdict: self.verdict.name(),
+            reason: self.reason.clone(),
+            seconds: self.seconds,
+            describe: Box::new(move |width| human::describe(self, width, ticks_per_us)),
+            replay: self.replay.clone(),
+        }
+    }
 }
 
 /// A whole run.

@@ -1,7 +1,11 @@
-use super::changes;
-use crate::model::{
-    State, eval,
-    fixture::{numbers, two_pages},
+use super::{changes, told};
+use crate::{
+    compile::{DEFAULT, MemoryModel, Program},
+    lang::Sources,
+    model::{
+        State, eval,
+        fixture::{numbers, two_pages},
+    },
 };
 
 #[test]
@@ -29,4 +33,21 @@ fn changes_name_the_element_and_leave_out_program_counters() {
     let told: Vec<_> = changes(&model, &before, &after).iter().map(|change| change.shown(&model).to_string()).collect();
     assert_eq!(told, ["flag: true → false", "A.pte: B → none"]);
     assert!(changes(&model, &before, &before).is_empty());
+}
+
+/// Buffers come from the compiler, so they are tested on what it makes of a text.
+#[test]
+fn buffered_stores_are_told_once_and_in_words() {
+    let text = "flag x, y\nthread a { let r: bool\n x = true; r = y }\nthread b { y = true }\nexpect holds";
+    let program = Program::read(Sources::new("a.nst", text)).expect("a good model");
+    let model = program.compile(DEFAULT, MemoryModel::Tso).expect("compiles");
+    let mut state = eval::first(&model);
+    let mut all = Vec::new();
+    for text in ["x = true", "r = y", "x reaches memory", "y = true"] {
+        let step = eval::enabled(&model, &state).find(|step| model.steps[step.0 as usize].text == text).expect("can run");
+        let after = eval::take(&model, &state, step).expect("does not fail");
+        all.push(told(&model, &state, step, &after).join(", "));
+        state = after;
+    }
+    assert_eq!(all, ["buffered: x = true", "a.r = false", "x: false → true", "buffered: y = true"]);
 }

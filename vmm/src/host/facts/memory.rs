@@ -46,6 +46,11 @@ impl Memory {
     }
 }
 
+/// What new work can have without swapping, at this moment.
+pub(crate) fn available_bytes() -> Option<u64> {
+    Memory::read(&Tree::new("/")).available_bytes.known().copied()
+}
+
 /// The size of a base page. POSIX lets `sysconf` fail for this name, Linux never does; 4 KiB is what x86 has.
 pub(crate) fn page_bytes() -> u64 {
     // SAFETY: sysconf takes no pointers.

@@ -46,6 +46,7 @@ pub use ksm::{Ksm, KsmRun};
 pub use kvm::{Kvm, MmuKind, Node, Vendor};
 pub use kvm_device::{Capabilities as KvmCapabilities, KvmDevice};
 pub use memory::Memory;
+pub(crate) use memory::available_bytes;
 pub use need::Need;
 pub use numa::Numa;
 pub use pagemap::Pagemap;

@@ -1,7 +1,7 @@
 //! A run for people: the table, what went wrong and how to see it again, and one line that sums it up.
 
 mod finding;
-mod paint;
+pub(super) mod paint;
 mod summary;
 mod table;
 

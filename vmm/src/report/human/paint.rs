@@ -17,10 +17,10 @@ pub(super) fn verdict(verdict: Verdict, color: bool) -> String {
 }
 
 /// The line above the columns.
-pub(super) fn header(text: &str, color: bool) -> String {
+pub(in crate::report) fn header(text: &str, color: bool) -> String {
     painted(text, HEADER, color)
 }
 
-fn painted(text: &str, style: Style, color: bool) -> String {
+pub(in crate::report) fn painted(text: &str, style: Style, color: bool) -> String {
     if color { format!("{style}{text}{style:#}") } else { text.to_owned() }
 }

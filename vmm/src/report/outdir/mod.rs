@@ -3,6 +3,7 @@
 //! Files are collected in a hidden directory beside DIR, which gets its name when the last of them is on disk. Nothing that
 //! exists is ever replaced, and a run that fails, in whatever way it can notice, leaves nothing behind.
 
+mod check;
 mod rename;
 mod run;
 
@@ -199,6 +200,14 @@ fn create_partial(parent: &Path, name: &[u8]) -> io::Result<PathBuf> {
         }
     }
     Err(last)
+}
+
+/// Columns of a table in a file: all of them, and still fit for a mail.
+const WIDTH: usize = 110;
+
+/// A name that is safe in a file name, in any shell, and not too long for either.
+pub(crate) fn slug(name: &str) -> String {
+    name.chars().take(80).map(|c| if c.is_ascii_alphanumeric() || "+-_".contains(c) { c } else { '_' }).collect()
 }
 
 #[cfg(test)]

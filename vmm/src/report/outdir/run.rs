@@ -1,15 +1,12 @@
 //! What `nostale run --out DIR` keeps.
 
-use super::{OutDir, OutDirError};
+use super::{OutDir, OutDirError, WIDTH, slug};
 use crate::{
     oracle::Violation,
     report::{HumanOptions, RunReport, human, json, junit, ktap, text::clean},
 };
 use serde::Serialize;
 use serde_json::Value;
-
-/// Columns of a table in a file: all of them, and still fit for a mail.
-const WIDTH: usize = 110;
 
 /// A violation with what is needed to look into it alone, apart from its run.
 #[derive(Serialize)]
@@ -67,11 +64,6 @@ fn cases(report: &RunReport, ticks_per_us: f64) -> Vec<Case<'_>> {
         })
     });
     cases.collect()
-}
-
-/// A name that is safe in a file name, in any shell, and not too long for either.
-fn slug(name: &str) -> String {
-    name.chars().take(80).map(|c| if c.is_ascii_alphanumeric() || "+-_".contains(c) { c } else { '_' }).collect()
 }
 
 fn readme(report: &RunReport, cases: &[Case<'_>], kernel_log: bool) -> String {

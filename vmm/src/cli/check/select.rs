@@ -1,0 +1,96 @@
+//! Which models and which of their variants are meant.
+
+use super::Error;
+use crate::{
+    cli::{args::CheckOptions, files},
+    report::check::Unchecked,
+};
+use nostale_notifier::{
+    compile::{Case, Program},
+    lang::{Diagnostic, Diagnostics, Sources},
+    near::did_you_mean,
+};
+use std::collections::BTreeSet;
+
+/// A file and the cases of it that are to be checked: one at least.
+pub(super) struct Chosen {
+    pub(super) path: String,
+    pub(super) program: Program,
+    pub(super) cases: Vec<Case>,
+}
+
+pub(super) struct Selection {
+    pub(super) chosen: Vec<Chosen>,
+    /// What cannot be read: the rest is checked all the same.
+    pub(super) errors: Vec<Error>,
+}
+
+/// Reads all files; an error is that there is no such ordering in any.
+pub(super) fn select(options: &CheckOptions) -> Result<Selection, String> {
+    let (files, unusable) = files::find(&options.paths);
+    let mut errors: Vec<Error> = unusable.iter().map(of_file).collect();
+    let mut programs = Vec::new();
+    for file in files {
+        let path = file.display().to_string();
+        match files::read(&file) {
+            Err(error) => errors.push(of_file(&error)),
+            Ok(text) => match Program::read(Sources::new(&*path, text)) {
+                Ok(program) => programs.push((path, program)),
+                Err(refused) => errors.push(rejected(&path, None, &refused.diagnostics, &refused.sources)),
+            },
+        }
+    }
+    if let Some(wanted) = &options.ordering {
+        let known: BTreeSet<&str> = programs.iter().flat_map(|(_, program)| program.variants()).collect();
+        // With nothing to look in, what is wrong is something else.
+        if !known.is_empty() && !known.contains(wanted.as_str()) {
+            let close = match did_you_mean(wanted, known.iter().copied()) {
+                close if close.is_empty() => format!("; known: {}", known.into_iter().collect::<Vec<_>>().join(", ")),
+                close => close,
+            };
+            return Err(format!("--ordering: no model has an ordering '{wanted}'{close}"));
+        }
+    }
+    let memory = options.memory_model.map(|memory| memory.0);
+    let chosen = programs.into_iter().map(|(path, program)| {
+        let mut cases = program.cases(memory);
+        cases.retain(|case| options.ordering.as_ref().is_none_or(|wanted| *wanted == case.variant));
+        Chosen { path, program, cases }
+    });
+    Ok(Selection { chosen: chosen.filter(|chosen| !chosen.cases.is_empty()).collect(), errors })
+}
+
+/// How many files are looked at.
+pub(super) fn files(chosen: &[Chosen]) -> usize {
+    chosen.len()
+}
+
+fn of_file(unusable: &files::Unusable) -> Error {
+    self::unusable(&unusable.path.display().to_string(), None, &unusable.why)
+}
+
+/// What is wrong with a file, or a variant of it, as a whole.
+pub(super) fn unusable(path: &str, variant: Option<&str>, why: &str) -> Error {
+    let who = variant.map_or(path.to_owned(), |variant| format!("{path} {variant}"));
+    let shown = Diagnostic::error(format!("{who}: {why}"));
+    let shown = |colour| shown.render(&Sources::default(), colour);
+    error(path, variant, why.to_owned(), shown)
+}
+
+/// What is wrong in a text.
+pub(super) fn rejected(path: &str, variant: Option<&str>, diagnostics: &Diagnostics, sources: &Sources) -> Error {
+    let first = diagnostics.0.first();
+    let line = first.and_then(|first| first.primary.as_ref()).map(|(span, _)| format!("line {}: ", sources.line(*span)));
+    let what = first.map_or("not a model", |first| first.message.as_str());
+    let more = match diagnostics.0.len() {
+        0 | 1 => String::new(),
+        n => format!(" (and {} more)", n - 1),
+    };
+    let message = format!("{}{what}{more}", line.unwrap_or_default());
+    error(path, variant, message, |colour| diagnostics.render(sources, colour))
+}
+
+fn error(path: &str, variant: Option<&str>, message: String, shown: impl Fn(bool) -> String) -> Error {
+    let unchecked = Unchecked { path: path.to_owned(), variant: variant.map(str::to_owned), message, shown: shown(false) };
+    Error { unchecked, coloured: shown(true) }
+}

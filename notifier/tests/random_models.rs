@@ -171,9 +171,9 @@ fn replay(model: &Model, outcome: &Outcome) {
         assert!(naive.steps(&state).contains(&(*step, Comes::To(next.clone()))), "{step:?} does not lead to {next:?}");
         state = next.clone();
     }
-    if let (Cause::Step { why, .. }, [(step, before)]) = (&violation.what, last) {
+    if let (Cause::Step { why, at }, [(step, before)]) = (&violation.what, last) {
         assert_eq!(*before, state);
-        assert!(naive.steps(&state).contains(&(*step, Comes::Fails(why.clone()))));
+        assert!(naive.steps(&state).contains(&(*step, Comes::Fails(*at, why.clone()))));
     }
     if let Some((begins, round)) = &violation.round {
         let mut seen = vec![state.clone()];

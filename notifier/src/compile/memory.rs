@@ -50,10 +50,13 @@ pub const BUFFERED: usize = 3;
 /// A thread's store buffer, the oldest store first.
 #[derive(Clone, Copy)]
 struct Buffer {
-    /// Where each store goes: the number of a location, [`Memory::barrier`], or 0 behind the last one.
+    /// Where each store goes: the number of a location, or 0 behind the last one.
     to: VarId,
     /// What it stores; 0 behind the last one.
     value: VarId,
+    /// `weak`: later stores wait for this one and all before it. A flag of the store, not an entry of its own: a barrier must not
+    /// make the buffer any smaller than it is under `tso`.
+    fence: Option<VarId>,
 }
 
 /// A slot that is stored to plainly.
@@ -76,7 +79,6 @@ pub(super) struct Memory {
     stores: BTreeSet<(usize, SlotId)>,
     /// A thread's copy of what others store.
     copies: BTreeMap<(usize, SlotId), VarId>,
-    barrier: i32,
 }
 
 impl Memory {
@@ -88,7 +90,6 @@ impl Memory {
             buffers: vec![None; storage.threads],
             stores: BTreeSet::new(),
             copies: BTreeMap::new(),
-            barrier: 0,
         };
         let (Some(usage), true) = (usage, model != MemoryModel::Sc) else { return this };
         this.stores.clone_from(&usage.stores);
@@ -100,14 +101,12 @@ impl Memory {
                 next += count;
             }
         }
-        this.barrier = next;
-        let mut places = vec!["-".to_owned(); this.barrier as usize + 1];
+        let mut places = vec!["-".to_owned(); next as usize];
         for location in this.locations.values() {
             for (at, element) in (location.first as usize..).zip(&storage.vars[location.var.0 as usize].elements) {
                 places[at] = element.name.clone();
             }
         }
-        places[this.barrier as usize] = "(smp_wmb)".to_owned();
         for (number, thread) in decls.threads.iter().enumerate() {
             let stored = usage.stores.iter().filter(|(who, _)| *who == number);
             let ranges = stored.map(|(_, slot)| domain(decls, storage.slots[slot.0].ty));
@@ -115,12 +114,16 @@ impl Memory {
             let elements = |what: &str| {
                 (0..BUFFERED).map(|i| Element { name: format!("{} {what} {i}", thread.name), init: 0 }).collect::<Vec<_>>()
             };
-            let to = Domain { lo: 0, hi: this.barrier, show: Show::Names(places.clone().into()) };
             let role = Role::Buffer(ThreadId(number as u32));
+            let to = Domain { lo: 0, hi: next - 1, show: Show::Names(places.clone().into()) };
             let to = storage.add(format!("{}.buffer", thread.name), role, to, elements("buffers a store to"));
             let value = Domain { lo: lo.min(0), hi: hi.max(0), show: Show::Number };
             let value = storage.add(format!("{}.buffered", thread.name), role, value, elements("buffered value"));
-            this.buffers[number] = Some(Buffer { to, value });
+            let fence = (model == MemoryModel::Weak).then(|| {
+                let flag = Domain { lo: 0, hi: 1, show: Show::Bool };
+                storage.add(format!("{}.fence", thread.name), role, flag, elements("buffers a barrier behind"))
+            });
+            this.buffers[number] = Some(Buffer { to, value, fence });
         }
         if model == MemoryModel::Weak {
             for (thread, slot) in &usage.loads {
@@ -173,17 +176,12 @@ impl Memory {
         let entry = |at: usize| {
             vec![Action::Set(element(buffer.value, at), value.clone()), Action::Set(element(buffer.to, at), location.clone())]
         };
-        if !(release && self.model == MemoryModel::Weak) {
-            return (self.free_entry(buffer, BUFFERED - 1), self.append(buffer, &|at| entry(at)));
-        }
-        let behind_barrier = |at: usize| {
-            let mut actions = vec![Action::Set(element(buffer.to, at), fold::constant(self.barrier))];
-            actions.extend(if at + 1 < BUFFERED { entry(at + 1) } else { Vec::new() });
+        let chain = self.append(buffer, &|at| {
+            let mut actions = entry(at);
+            actions.extend(at.checked_sub(1).filter(|_| release).and_then(|before| fence(buffer, before)));
             actions
-        };
-        let empty = self.free_entry(buffer, 0);
-        let chain = self.append(buffer, &|at| if at == 0 { entry(0) } else { behind_barrier(at) });
-        (fold::or(empty, self.free_entry(buffer, BUFFERED - 2)), chain)
+        });
+        (self.free_entry(buffer, BUFFERED - 1), chain)
     }
 
     /// What an operation waits for that is ordered against everything before it, and what it does first.
@@ -193,19 +191,14 @@ impl Memory {
     }
 
     /// `smp_wmb`.
-    pub(super) fn write_barrier(&self, thread: usize) -> (Expr, Vec<Action>) {
-        let (Some(buffer), MemoryModel::Weak) = (self.buffers[thread], self.model) else {
-            return (fold::truth(true), Vec::new());
-        };
-        let mark = |at: usize| {
-            let barrier = fold::constant(self.barrier);
-            let set = Action::Set(element(buffer.to, at), barrier.clone());
-            match at.checked_sub(1) {
-                None => Vec::new(),
-                Some(before) => vec![Action::If(fold::ne(entry_of(buffer.to, before), barrier), vec![set], Vec::new())],
-            }
-        };
-        (self.free_entry(buffer, BUFFERED - 1), self.append(buffer, &mark))
+    pub(super) fn write_barrier(&self, thread: usize) -> Vec<Action> {
+        let Some(buffer) = self.buffers[thread] else { return Vec::new() };
+        let actions = (0..BUFFERED).filter_map(|at| {
+            let ends = if at + 1 < BUFFERED { self.free_entry(buffer, at + 1) } else { fold::truth(true) };
+            let last = fold::and(fold::not(self.free_entry(buffer, at)), ends);
+            fence(buffer, at).map(|set| Action::If(last, vec![set], Vec::new()))
+        });
+        actions.collect()
     }
 
     /// `smp_rmb`: the thread's copies are brought up to date.
@@ -232,21 +225,22 @@ impl Memory {
                 let copy = self.copies.get(&(thread, *slot)).copied();
                 let names = &storage.vars[location.var.0 as usize].elements;
                 for (i, name) in names.iter().enumerate().take(location.count as usize) {
-                    // Under tso only the oldest store may go; otherwise any that no older one to the same place or barrier holds back.
+                    // Under tso only the oldest store may go; otherwise any that no older one to the same place and no barrier holds back.
                     let furthest = if self.model == MemoryModel::Weak { BUFFERED } else { 1 };
                     for at in 0..furthest {
                         let number = fold::constant(location.first + i as i32);
                         let older = (0..at).map(|j| {
                             let to = entry_of(buffer.to, j);
-                            fold::and(fold::ne(to.clone(), number.clone()), fold::ne(to, fold::constant(self.barrier)))
+                            let fenced = buffer.fence.map_or(fold::truth(false), |fence| entry_of(fence, j));
+                            fold::and(fold::ne(to, number.clone()), fold::not(fenced))
                         });
                         let guard = fold::and(fold::eq(entry_of(buffer.to, at), number.clone()), fold::all(older));
                         let mut actions = vec![Action::Set(element(location.var, i), entry_of(buffer.value, at))];
                         actions.extend(copy.map(|copy| Action::Set(element(copy, i), entry_of(buffer.value, at))));
+                        // What comes behind a barrier goes on waiting for the stores before this one.
+                        let inherits = at.checked_sub(1).zip(buffer.fence);
+                        actions.extend(inherits.map(|(older, f)| Action::Set(element(f, older), entry_of(f, at))));
                         actions.extend(remove(buffer, at));
-                        // A barrier with nothing before it has done its work.
-                        let leads = fold::eq(entry_of(buffer.to, 0), fold::constant(self.barrier));
-                        actions.extend((furthest > 1).then(|| Action::If(leads, remove(buffer, 0), Vec::new())));
                         steps.push(beside(thread, guard, actions, format!("{} reaches memory", name.name)));
                     }
                 }
@@ -288,11 +282,16 @@ impl Memory {
 /// Takes an entry out; the younger ones move up.
 fn remove(buffer: Buffer, at: usize) -> Vec<Action> {
     let mut actions = Vec::new();
-    for var in [buffer.to, buffer.value] {
+    for var in [Some(buffer.to), Some(buffer.value), buffer.fence].into_iter().flatten() {
         actions.extend((at..BUFFERED - 1).map(|i| Action::Set(element(var, i), entry_of(var, i + 1))));
         actions.push(Action::Set(element(var, BUFFERED - 1), fold::constant(0)));
     }
     actions
+}
+
+/// Later stores wait for an entry, as far as the memory model lets them pass it at all.
+fn fence(buffer: Buffer, at: usize) -> Option<Action> {
+    buffer.fence.map(|fence| Action::Set(element(fence, at), fold::truth(true)))
 }
 
 fn beside(thread: usize, guard: Expr, actions: Vec<Action>, text: String) -> Step {

@@ -184,8 +184,9 @@ impl<'a> Unit<'a> {
                 PropertyKind::Always => (Ask::Always, fold::and(safe, value.expr)),
                 PropertyKind::Sometimes => (Ask::Sometimes, fold::and(safe, value.expr)),
                 PropertyKind::Finally => {
-                    let settled = fold::or(fold::not(self.memory.quiet()), value.expr);
-                    (Ask::Finally, fold::and(safe, settled))
+                    // Nothing is asked before the last store has reached memory.
+                    let asked = fold::or(fold::not(self.memory.quiet()), fold::and(safe, value.expr));
+                    (Ask::Finally, asked)
                 }
             };
             all.push(Property { ask, condition, text, message, at: decl.at });

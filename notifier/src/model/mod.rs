@@ -81,8 +81,8 @@ pub enum Role {
     Local(ThreadId),
     /// Where a thread stands. Its last value is [`Thread::end`].
     Pc(ThreadId),
-    /// The stores that wait in a thread's buffer, the oldest first. Each thread has two variables of this role or none: the first
-    /// says where each store goes (by name, the least value being none), the second what it stores.
+    /// The stores that wait in a thread's buffer, the oldest first. The first variable of this role says where each store goes (by
+    /// name, the least value being none), the second what it stores, a third behind which of them a barrier stands.
     Buffer(ThreadId),
     /// Bookkeeping of the compiler (RCU sections, copies of memory, …): printed where it changes, but not the user's.
     Hidden,

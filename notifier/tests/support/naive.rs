@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nostale_notifier::lang::Span;
 use nostale_notifier::model::*;
 
 /// Where each variable begins in a state.
@@ -20,7 +21,8 @@ pub(crate) struct Naive<'a> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Comes {
     To(State),
-    Fails(String),
+    /// Where that is asked for, and why it fails.
+    Fails(Span, String),
 }
 
 impl<'a> Naive<'a> {
@@ -82,7 +84,7 @@ impl<'a> Naive<'a> {
         }
     }
 
-    fn act(&self, actions: &[Action], state: &mut State) -> Result<(), String> {
+    fn act(&self, actions: &[Action], state: &mut State) -> Result<(), (Span, String)> {
         for action in actions {
             match action {
                 Action::Set(place, value) => {
@@ -92,9 +94,9 @@ impl<'a> Naive<'a> {
                     }
                 }
                 Action::If(when, then, other) => self.act(if self.value(when, state) != 0 { then } else { other }, state)?,
-                Action::Fail { when, why, .. } => {
+                Action::Fail { when, why, at } => {
                     if self.value(when, state) != 0 {
-                        return Err(why.to_string());
+                        return Err((*at, why.to_string()));
                     }
                 }
             }
@@ -118,7 +120,7 @@ impl<'a> Naive<'a> {
             let mut next = state.clone();
             match self.act(&step.actions, &mut next) {
                 Ok(()) => Comes::To(next),
-                Err(why) => Comes::Fails(why),
+                Err((at, why)) => Comes::Fails(at, why),
             }
         };
         (0..).map(StepId).zip(&self.model.steps).filter(|(_, s)| enabled(s)).map(|(id, s)| (id, take(s))).collect()
@@ -161,7 +163,7 @@ pub(crate) fn explore(model: &Model) -> Said {
             dead |= steps.is_empty() && !naive.finished(state);
             for (_, comes) in steps {
                 match comes {
-                    Comes::Fails(why) => drop(failed.insert(why)),
+                    Comes::Fails(at, why) => drop(failed.insert((at, why))),
                     Comes::To(state) => {
                         if !seen.contains_key(&state) {
                             seen.insert(state.clone(), depth + 1);
@@ -181,7 +183,7 @@ pub(crate) fn explore(model: &Model) -> Said {
         } else if let Some(property) = bad.first() {
             said.what = (format!("property {property}"), further);
             return said;
-        } else if let Some(why) = failed.first() {
+        } else if let Some((_, why)) = failed.first() {
             said.what = (format!("step {why}"), further);
             return said;
         }
@@ -189,18 +191,22 @@ pub(crate) fn explore(model: &Model) -> Said {
         depth += 1;
     }
     if model.forbid_livelock {
-        let mut can: BTreeSet<&State> = BTreeSet::new();
-        loop {
-            let before = can.len();
-            for state in seen.keys() {
-                let steps = naive.steps(state);
-                let leads = steps.iter().any(|(_, comes)| matches!(comes, Comes::To(next) if can.contains(next)));
-                if naive.finished(state) || steps.is_empty() || leads {
-                    can.insert(state);
+        let mut before: BTreeMap<State, Vec<&State>> = BTreeMap::new();
+        let (mut can, mut open) = (BTreeSet::new(), Vec::new());
+        for state in seen.keys() {
+            let steps = naive.steps(state);
+            if naive.finished(state) || steps.is_empty() {
+                open.push(state);
+            }
+            for (_, comes) in steps {
+                if let Comes::To(next) = comes {
+                    before.entry(next).or_default().push(state);
                 }
             }
-            if can.len() == before {
-                break;
+        }
+        while let Some(state) = open.pop() {
+            if can.insert(state) {
+                open.extend(before.get(state).into_iter().flatten());
             }
         }
         if let Some(depth) = seen.iter().filter(|(state, _)| !can.contains(state)).map(|(_, depth)| *depth).min() {

@@ -24,7 +24,7 @@ pub(super) fn statement(unit: &mut Unit<'_>, name: &Name, args: &[Expr], at: Spa
         return Ok(());
     }
     let (guard, actions) = match name.text.as_str() {
-        "smp_wmb" => unit.memory.write_barrier(unit.thread),
+        "smp_wmb" => (fold::truth(true), unit.memory.write_barrier(unit.thread)),
         "smp_rmb" => (fold::truth(true), unit.memory.refresh_all(unit.thread)),
         _ => unit.memory.full_barrier(unit.thread),
     };

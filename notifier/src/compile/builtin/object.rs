@@ -65,26 +65,36 @@ pub(in crate::compile) fn alloc(unit: &mut Unit<'_>, kind: usize, loc: &Loc, at:
     Ok(())
 }
 
-/// Every field of an object has its first value again.
-fn fresh(unit: &Unit<'_>, kind: usize, object: i32) -> Vec<Action> {
+/// Every field of an object has its first value again, for the thread that allocates it as well.
+fn fresh(unit: &mut Unit<'_>, kind: usize, object: i32) -> Vec<Action> {
     let mut actions = Vec::new();
-    let mut set = |var: VarId, each: i32| {
-        let elements = &unit.storage.vars[var.0 as usize].elements;
-        for i in object * each..(object + 1) * each {
-            if let Some(element) = elements.get(i as usize) {
-                actions.push(Action::Set(fold::place(var, fold::constant(i)), fold::constant(element.init)));
-            }
-        }
-    };
-    for slot in &unit.storage.fields[kind] {
-        let slot = &unit.storage.slots[slot.0];
-        let per_value = match slot.ty {
-            Ty::List(of) => unit.decls.kinds[of].objects.len().max(1) as i32,
-            _ => 1,
+    for id in unit.storage.fields[kind].clone() {
+        let slot = unit.storage.slots[id.0].clone();
+        // The object's elements of a variable, with their first values.
+        let first = |var: VarId, each: i32| -> Vec<(model::Expr, model::Expr)> {
+            let elements = unit.storage.vars[var.0 as usize].elements.iter().zip(0..);
+            let its = elements.skip((object * each) as usize).take(each as usize);
+            its.map(|(element, i)| (fold::constant(i), fold::constant(element.init))).collect()
         };
-        set(slot.var, slot.len * per_value);
-        if let Some(readers) = slot.readers {
-            set(readers, slot.len * unit.storage.threads as i32);
+        let set = |var: VarId, each: i32| {
+            first(var, each).into_iter().map(move |(i, value)| Action::Set(fold::place(var, i), value))
+        };
+        match slot.ty {
+            Ty::List(of) => {
+                let members = unit.decls.kinds[of].objects.len().max(1) as i32;
+                actions.extend(set(slot.var, slot.len * members));
+            }
+            Ty::Lock(_) => {
+                actions.extend(set(slot.var, slot.len));
+                if let Some(readers) = slot.readers {
+                    actions.extend(set(readers, slot.len * unit.storage.threads as i32));
+                }
+            }
+            _ => {
+                for (i, value) in first(slot.var, slot.len) {
+                    actions.extend(unit.write(id, slot.var, i, value));
+                }
+            }
         }
     }
     actions

@@ -29,7 +29,6 @@ fn buffered(model: &Model, before: &State, after: &State, thread: ThreadId) -> V
     let new = new.take(waiting(after)).skip(waiting(before));
     new.filter_map(|(&place, &value)| {
         let name = places.domain.shown(place).to_string();
-        // What is no place is a barrier, and the step says so itself.
         let stored = model.vars.iter().find(|var| var.elements.iter().any(|element| element.name == name))?;
         Some(format!("buffered: {name} = {}", stored.domain.shown(value)))
     })

@@ -159,18 +159,18 @@ impl Unit<'_> {
             return Err(Diagnostic::error(format!("{to} is needed here")).at(at, format!("this gives {from}")));
         }
         let (when, why) = match (ty, value.ty) {
-            (Ty::Int(lo, hi), Ty::Int(..)) => {
+            (Ty::Int(lo, hi), Ty::Int(low, high)) => {
+                let wider = format!("give the variable the range {}..{}", lo.min(low), hi.max(high));
                 let when = beyond(&value, lo, hi);
                 if fold::is_true(&when) {
                     let known = self.decls.describe(value.ty);
-                    return Err(Diagnostic::error(format!("{known} does not fit {lo}..{hi}"))
-                        .at(at, "too narrow")
-                        .help("give the variable a wider range: `0..7`"));
+                    return Err(Diagnostic::error(format!("{known} does not fit {lo}..{hi}")).at(at, "too narrow").help(wider));
                 }
                 if lo == hi && !fold::is_false(&when) {
                     return Err(Diagnostic::error(format!("the variable can be nothing but {lo}"))
                         .at(at, "may give another number")
-                        .help(format!("say what else it can be: `let n: {lo}..3 = {lo}`")));
+                        .note("a local variable without a type has that of its first value")
+                        .help(wider));
                 }
                 (when, format!("`{}` leaves the range {lo}..{hi}", self.text(at)))
             }

@@ -7,6 +7,7 @@ use super::{
     flow::{Choice, Fault, NodeId},
     fold,
     operand::{Home, Loc, Operand},
+    returns::never_ends,
     scope::{Binding, Target},
     ty::Ty,
     unit::{Result, Unit},
@@ -277,6 +278,12 @@ impl Unit<'_> {
                 .also(decl.name.span, "declared here")
                 .help("add one, or a definition for all others before the orderings"));
         };
+        if decl.result.is_some() && !never_ends(body) {
+            let end = Span { start: body.span.end.saturating_sub(1), ..body.span };
+            return Err(Diagnostic::error(format!("`{}` can end without a value", name.text))
+                .at(end, "comes here without `return`")
+                .also(decl.name.span, "says that it returns one"));
+        }
         let mut operands = Vec::new();
         for (param, arg) in decl.params.iter().zip(args) {
             operands.push((param, self.argument(arg)?));

@@ -16,6 +16,7 @@ mod memory;
 mod operand;
 mod pass;
 mod program;
+mod returns;
 mod scope;
 mod stmt;
 mod storage;

@@ -84,7 +84,13 @@ impl<'a> Unit<'a> {
             if let Some((name, value)) = decl.each {
                 self.scopes.bind_number(name, value);
             }
+            let known = self.errors.len();
             self.thread_body(decl.body);
+            if self.errors.len() > known {
+                // What follows from a statement that is missing here would only be confusing.
+                self.ends.push((VarId(0), 0));
+                continue;
+            }
             let id = ThreadId(number as u32);
             let pc = VarId(self.storage.vars.len() as u32);
             let last = builtin::at_end(self);

@@ -187,7 +187,7 @@ type Understood = (Vec<String>, Vec<Expectation>);
 
 fn understand(sources: &Sources, files: &[File]) -> Result<Understood, Vec<Diagnostic>> {
     let decls = Decls::of(&files.iter().collect::<Vec<_>>())?;
-    let mut errors = Vec::new();
+    let mut errors = titles(&files[0]);
     if decls.threads.is_empty() {
         let at = Span { text: 0, start: 0, end: 0 };
         errors.push(Diagnostic::error("a model without threads").at(at, "").help("say what runs: `thread guest { … }`"));
@@ -238,4 +238,26 @@ fn understand(sources: &Sources, files: &[File]) -> Result<Understood, Vec<Diagn
         }
     }
     if errors.is_empty() { Ok((orderings, expectations)) } else { Err(errors) }
+}
+
+/// `model` comes first, and each of `model`, `source` and `year` once.
+fn titles(file: &File) -> Vec<Diagnostic> {
+    let mut errors = Vec::new();
+    let mut seen: Vec<(&str, Span)> = Vec::new();
+    for (at, item) in file.items.iter().enumerate() {
+        let word = match &item.kind {
+            ItemKind::Model(_) => "model",
+            ItemKind::Source(_) => "source",
+            ItemKind::Year(_) => "year",
+            _ => continue,
+        };
+        if let Some((_, first)) = seen.iter().find(|(known, _)| *known == word) {
+            let error = Diagnostic::error(format!("`{word}` is said twice"));
+            errors.push(error.at(item.span, "again here").also(*first, "first here"));
+        } else if word == "model" && at > 0 {
+            errors.push(Diagnostic::error("`model` is not the first item").at(item.span, "belongs to the top"));
+        }
+        seen.push((word, item.span));
+    }
+    errors
 }

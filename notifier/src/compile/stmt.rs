@@ -22,7 +22,10 @@ impl Unit<'_> {
         }
         for stmt in &block.stmts {
             if self.graph.is_too_large() {
-                self.errors.push(Diagnostic::error("the thread is too large").at(stmt.span, "its loops multiply"));
+                let error = Diagnostic::error(format!("the thread `{}` is too large", self.decls.threads[self.thread].name));
+                if !self.errors.iter().any(|known| known.message == error.message) {
+                    self.errors.push(error.at(stmt.span, "its loops and operations multiply: it is full here"));
+                }
                 return;
             }
             if let Err(error) = self.statement(stmt) {

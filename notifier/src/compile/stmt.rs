@@ -20,18 +20,17 @@ impl Unit<'_> {
         for stmt in &block.stmts {
             self.declare_label(stmt);
         }
-        for stmt in &block.stmts {
-            if self.graph.is_too_large() {
-                self.errors.push(Diagnostic::error("the thread is too large").at(stmt.span, "its loops multiply"));
-                return;
-            }
-            if let Err(error) = self.statement(stmt) {
-                // What is wrong in an operation is wrong wherever it is expanded.
-                if !self.errors.contains(&error) {
-                    self.errors.push(error);
+        if self.enter_block(block.span) {
+            for stmt in &block.stmts {
+                if self.gives_up(stmt.span) {
+                    break;
+                }
+                if let Err(error) = self.statement(stmt) {
+                    self.report(error);
                 }
             }
         }
+        self.blocks -= 1;
     }
 
     /// A block with a scope of its own.
@@ -46,7 +45,7 @@ impl Unit<'_> {
         if let StmtKind::Label(name, inner) = &stmt.kind {
             let target = Target { node: self.graph.hole(), depth: self.scopes.depth() };
             if let Some(first) = self.scopes.label(&name.text, Label { target, at: name.span }) {
-                self.errors.push(
+                self.report(
                     Diagnostic::error(format!("the label `{}` is there twice", name.text))
                         .at(name.span, "here again")
                         .also(first.at, "first here"),

@@ -2,7 +2,10 @@
 
 /// The nearest of `known`, if it is near at all.
 pub fn near<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let distances = known.into_iter().map(|known| (strsim::damerau_levenshtein(word, known), known));
+    // Nobody mistypes a word that long, and to compare it would take for ever.
+    const LONGEST: usize = 100;
+    let known = known.into_iter().filter(|known| word.len().max(known.len()) <= LONGEST);
+    let distances = known.map(|known| (strsim::damerau_levenshtein(word, known), known));
     distances.filter(|&(distance, known)| distance <= known.len().div_ceil(3)).min().map(|(_, known)| known)
 }
 

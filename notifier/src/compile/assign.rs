@@ -118,7 +118,7 @@ impl Unit<'_> {
             AssignOp::Add | AssignOp::Increment => BinOp::Add,
             AssignOp::Sub | AssignOp::Decrement => BinOp::Sub,
         };
-        let old = self.load(loc.clone());
+        let old = self.load(loc.clone(), at)?;
         let new = self.arithmetic(op, old, given, at)?;
         self.store(loc, new, at, &[])
     }

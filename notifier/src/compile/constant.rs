@@ -1,6 +1,6 @@
 //! Numbers that are known when the model is compiled.
 
-use std::collections::BTreeMap;
+use std::{cell::RefCell, collections::BTreeMap};
 
 use super::{
     decl::{Decls, Def, MOST, unknown},
@@ -35,19 +35,37 @@ impl Decls<'_> {
     }
 }
 
+/// The constants of a file.
+#[derive(Default)]
+pub(super) struct Constants<'a> {
+    pub(super) exprs: BTreeMap<&'a str, &'a Expr>,
+    /// Those whose values have been looked at: without it, `a + a` of `b + b` of … would look at the last one for ever.
+    pub(super) known: RefCell<BTreeMap<String, i32>>,
+}
+
+/// The longest chain of constants, each defined by the next.
+const LONGEST: usize = 64;
+
 /// The value of a `const`, which may be written with others, in whatever order.
-pub(super) fn constant_item<'a>(consts: &BTreeMap<&str, &'a Expr>, name: &Name, value: &'a Expr) -> Result<i32> {
-    fn look(consts: &BTreeMap<&str, &Expr>, name: &str, span: Span, left: usize) -> Result<i32> {
+pub(super) fn constant_item<'a>(consts: &Constants<'a>, name: &Name, value: &'a Expr) -> Result<i32> {
+    fn look(consts: &Constants<'_>, name: &str, span: Span, left: usize) -> Result<i32> {
+        if let Some(known) = consts.known.borrow().get(name) {
+            return Ok(*known);
+        }
         // A chain longer than the number of constants comes back to one of them.
         let Some(left) = left.checked_sub(1) else {
-            return Err(Diagnostic::error(format!("the constant `{name}` is defined by itself")).at(span, "comes back here"));
+            let error = Diagnostic::error(format!("the constant `{name}` is defined by itself"));
+            let long = format!("or by more than {LONGEST} others, one by the other");
+            return Err(if consts.exprs.len() > LONGEST { error.note(long) } else { error }.at(span, "comes back here"));
         };
-        match consts.get(name) {
-            Some(expr) => constant(expr, &mut |name, span| look(consts, name, span, left)),
-            None => Err(unknown("constant", &Name { text: name.to_owned(), span }, None, consts.keys().copied())),
-        }
+        let Some(expr) = consts.exprs.get(name) else {
+            return Err(unknown("constant", &Name { text: name.to_owned(), span }, None, consts.exprs.keys().copied()));
+        };
+        let value = constant(expr, &mut |name, span| look(consts, name, span, left))?;
+        consts.known.borrow_mut().insert(name.to_owned(), value);
+        Ok(value)
     }
-    let depth = consts.len();
+    let depth = consts.exprs.len().min(LONGEST);
     constant(value, &mut |inner, span| {
         if inner == name.text {
             return Err(Diagnostic::error(format!("the constant `{inner}` is defined by itself")).at(span, "comes back here"));

@@ -135,6 +135,9 @@ impl Unit<'_> {
         }
         let out = self.graph.hole();
         for _ in 0..count {
+            if self.gives_up(body.span) {
+                break;
+            }
             let next = self.graph.hole();
             self.body(body, out, next);
             self.graph.move_to(next);
@@ -154,6 +157,9 @@ impl Unit<'_> {
         let members = self.members(domain)?;
         let out = self.graph.hole();
         for member in members {
+            if self.gives_up(body.span) {
+                break;
+            }
             let next = self.graph.hole();
             self.scopes.open();
             self.scopes.bind(&name.text, Binding::Operand(member));

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    builtin, constant,
+    builtin,
+    constant::{self, Constants},
+    limits::{MOST_ELEMENTS, MOST_ERRORS, MOST_THREADS},
     ty::{LockKind, Ty},
     unit::Result,
 };
@@ -113,12 +115,13 @@ impl<'a> Decls<'a> {
         let mut errors = Vec::new();
         let items = || files.iter().flat_map(|file| &file.items);
         // Constants first, then what types are made of, then what has types: their order in the text does not matter.
-        let consts: BTreeMap<&str, &'a Expr> = items()
+        let exprs = items()
             .filter_map(|item| match &item.kind {
                 ItemKind::Const { name, value } => Some((name.text.as_str(), value)),
                 _ => None,
             })
             .collect();
+        let consts = Constants { exprs, ..Constants::default() };
         for item in items() {
             let result = match &item.kind {
                 ItemKind::Const { name, value } => {
@@ -133,6 +136,9 @@ impl<'a> Decls<'a> {
                 _ => Ok(()),
             };
             errors.extend(result.err());
+            if errors.len() >= MOST_ERRORS {
+                return Err(errors);
+            }
         }
         for item in items() {
             let result = match &item.kind {
@@ -156,6 +162,9 @@ impl<'a> Decls<'a> {
                 _ => Ok(()),
             };
             errors.extend(result.err());
+            if errors.len() >= MOST_ERRORS {
+                return Err(errors);
+            }
         }
         for item in items() {
             let result = match &item.kind {
@@ -164,6 +173,9 @@ impl<'a> Decls<'a> {
                 _ => Ok(()),
             };
             errors.extend(result.err());
+            if errors.len() >= MOST_ERRORS {
+                return Err(errors);
+            }
         }
         if errors.is_empty() { Ok(this) } else { Err(errors) }
     }
@@ -250,6 +262,9 @@ impl<'a> Decls<'a> {
 
     fn thread(&mut self, name: &'a Name, each: Option<&'a (Name, Expr, Expr)>, body: &'a ast::Block) -> Result<()> {
         let first = self.threads.len();
+        if first >= MOST_THREADS {
+            return Err(Diagnostic::error(format!("more than {MOST_THREADS} threads")).at(name.span, "too many"));
+        }
         match each {
             None => {
                 self.threads.push(ThreadDecl { name: name.text.clone(), each: None, body });
@@ -273,6 +288,9 @@ impl<'a> Decls<'a> {
         for field in fields {
             let ty = self.ty(&field.ty)?;
             for declarator in &field.names {
+                if self.kinds[number].fields.len() >= MOST_ELEMENTS {
+                    return Err(Diagnostic::error("too many fields").at(declarator.name.span, format!("at most {MOST_ELEMENTS}")));
+                }
                 if let Some(twin) = self.kinds[number].fields.iter().find(|f| f.name.text == declarator.name.text) {
                     return Err(Diagnostic::error(format!("the field `{}` is declared twice", declarator.name.text))
                         .at(declarator.name.span, "declared again here")

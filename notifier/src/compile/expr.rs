@@ -4,7 +4,7 @@ use super::{
     builtin,
     decl::Def,
     flow::Fault,
-    fold,
+    fold, limits,
     operand::{Operand, Value},
     scope::Binding,
     ty::{Ty, range},
@@ -21,6 +21,13 @@ use crate::{
 impl Unit<'_> {
     /// The value of an expression.
     pub(super) fn value(&mut self, expr: &Expr) -> Result<Value> {
+        self.look_at(expr.span)?;
+        let value = self.unlimited(expr)?;
+        limits::check(&value, expr.span)?;
+        Ok(value)
+    }
+
+    fn unlimited(&mut self, expr: &Expr) -> Result<Value> {
         match &expr.kind {
             ExprKind::Number(value) => match i32::try_from(*value) {
                 Ok(value) => Ok(Value::constant(value, Ty::Int(value, value))),
@@ -35,7 +42,7 @@ impl Unit<'_> {
                         let what = self.decls.describe(loc.ty);
                         Err(Diagnostic::error(format!("{what} has no value")).at(expr.span, "ask `held(l)`, `v in l`, …"))
                     }
-                    _ => Ok(self.load(loc)),
+                    _ => self.load(loc, expr.span),
                 },
                 _ => Err(Diagnostic::error("a value is needed here").at(expr.span, "this is more than one")),
             },
@@ -104,7 +111,7 @@ impl Unit<'_> {
             BinaryOp::In => return builtin::list::member(self, a, b),
             BinaryOp::And | BinaryOp::Or => {
                 let (left, right) = (self.condition(a)?, self.condition(b)?);
-                return Ok(connect(op == BinaryOp::And, left, right));
+                return connect(op == BinaryOp::And, left, right, at);
             }
             BinaryOp::Eq => BinOp::Eq,
             BinaryOp::Ne => BinOp::Ne,
@@ -170,7 +177,7 @@ impl Unit<'_> {
             self.scopes.bind(&name.text, Binding::Operand(operand));
             let instance = self.condition(body);
             self.scopes.close();
-            result = connect(all, result, instance?);
+            result = connect(all, result, instance?, body.span)?;
         }
         Ok(result)
     }
@@ -230,7 +237,8 @@ impl Unit<'_> {
 }
 
 /// `&&` and `||`: the second is looked at only where the first leaves it open, and so are its faults.
-pub(super) fn connect(all: bool, a: Value, b: Value) -> Value {
+pub(super) fn connect(all: bool, a: Value, b: Value, at: Span) -> Result<Value> {
+    limits::check_copies(&a.expr, b.faults.len() + 1, at)?;
     let open = if all { a.expr.clone() } else { fold::not(a.expr.clone()) };
     let mut faults = a.faults;
     faults.extend(
@@ -240,7 +248,7 @@ pub(super) fn connect(all: bool, a: Value, b: Value) -> Value {
             .filter(|fault| !fold::is_false(&fault.when)),
     );
     let expr = if all { fold::and(a.expr, b.expr) } else { fold::or(a.expr, b.expr) };
-    Value { expr, ty: Ty::Bool, faults, shared: a.shared || b.shared }
+    Ok(Value { expr, ty: Ty::Bool, faults, shared: a.shared || b.shared })
 }
 
 fn merge(ty: Ty, expr: model::Expr, a: Value, b: Value) -> Value {

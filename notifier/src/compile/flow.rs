@@ -3,9 +3,9 @@
 //! Only [`Node::Step`] is a step. Everything else (local work, branches on local variables, jumps) happens together with the
 //! step before it, so that control flow adds no interleavings: [`Graph::steps`] folds it into the actions of that step.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
-use super::fold;
+use super::{fold, limits};
 use crate::{
     lang::{Diagnostic, Span},
     model::{Action, Expr, Place, Step, ThreadId, VarId},
@@ -13,8 +13,8 @@ use crate::{
 
 /// More actions than this in one step mean that its branches multiply.
 const MOST_ACTIONS: usize = 1 << 14;
-/// More nodes than this in one thread mean that its loops multiply.
-const MOST_NODES: usize = 1 << 16;
+/// Branches after each other in one step; each doubles what follows, unless both ways soon end.
+const MOST_BRANCHES: usize = 100;
 
 /// Index into [`Graph::nodes`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -46,6 +46,13 @@ pub(super) struct Choice {
     pub(super) text: Option<String>,
 }
 
+impl Choice {
+    fn weight(&self) -> usize {
+        let size = |expr: &Expr| fold::size(expr, limits::MOST_SIZE);
+        size(&self.guard) + self.faults.iter().map(|fault| size(&fault.when)).sum::<usize>() + limits::weight(&self.actions)
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Node {
     /// Nothing stands here yet.
@@ -74,6 +81,10 @@ pub(super) struct Graph {
     cursor: NodeId,
     /// Where loops begin, for diagnostics.
     heads: Vec<(NodeId, Span)>,
+    /// Nodes of the threads before this one.
+    before: usize,
+    /// Operators in all threads, those that were copied among them.
+    size: Cell<usize>,
 }
 
 /// What a finished graph becomes.
@@ -89,7 +100,12 @@ pub(super) struct Flow {
 
 impl Graph {
     pub(super) fn new() -> Self {
-        Self { nodes: vec![Node::Hole], cursor: NodeId(0), heads: Vec::new() }
+        Self { nodes: vec![Node::Hole], cursor: NodeId(0), heads: Vec::new(), before: 0, size: Cell::new(0) }
+    }
+
+    /// The graph of the next thread: all threads together have to stay within the limits.
+    pub(super) fn after(last: &Self) -> Self {
+        Self { before: last.before + last.nodes.len(), size: last.size.clone(), ..Self::new() }
     }
 
     /// Where the next node goes.
@@ -108,9 +124,13 @@ impl Graph {
         NodeId(self.nodes.len() - 1)
     }
 
-    /// Whether the thread has grown beyond all reason.
+    /// Whether the threads have grown beyond all reason.
     pub(super) fn is_too_large(&self) -> bool {
-        self.nodes.len() > MOST_NODES
+        self.before + self.nodes.len() > limits::MOST_NODES || self.size.get() > limits::MOST_SIZE
+    }
+
+    fn spend(&self, size: usize) {
+        self.size.set(self.size.get().saturating_add(size));
     }
 
     pub(super) fn loop_head(&mut self, at: Span) -> NodeId {
@@ -165,7 +185,9 @@ impl Graph {
     pub(super) fn straighten(&mut self, node: NodeId, join: NodeId) {
         let Node::Branch { condition, yes, no } = &self.nodes[node.0] else { return };
         if let (Some(yes), Some(no)) = (self.straight(*yes, join), self.straight(*no, join)) {
-            self.nodes[node.0] = Node::Local { actions: vec![Action::If(condition.clone(), yes, no)], next: join };
+            let actions = vec![Action::If(condition.clone(), yes, no)];
+            self.spend(limits::weight(&actions));
+            self.nodes[node.0] = Node::Local { actions, next: join };
         }
     }
 
@@ -193,6 +215,12 @@ impl Graph {
     }
 
     fn place(&mut self, node: Node) {
+        self.spend(match &node {
+            Node::Step { choices, .. } => choices.iter().map(Choice::weight).sum(),
+            Node::Local { actions, .. } => limits::weight(actions),
+            Node::Branch { condition, .. } => fold::size(condition, limits::MOST_SIZE),
+            Node::Hole | Node::Goto(_) | Node::End => 0,
+        });
         self.nodes[self.cursor.0] = node;
     }
 
@@ -208,6 +236,7 @@ impl Graph {
             }
         }
         let folder = Folder { graph: self, numbers: &numbers, pc: Place { var: pc, index: None }, end, last };
+        let mut path = Path { nodes: Vec::new(), on: vec![false; self.nodes.len()], branches: 0 };
         let mut steps = Vec::new();
         for (node, number) in numbers.iter().enumerate() {
             let (Some(from), Node::Step { choices, text, at }) = (*number, &self.nodes[node]) else { continue };
@@ -226,12 +255,12 @@ impl Graph {
                     continue;
                 }
                 let mut actions = choice.actions.clone();
-                folder.follow(choice.next, &mut actions, &mut Vec::new(), *at)?;
+                folder.follow(choice.next, &mut actions, &mut path, *at)?;
                 step(safe, actions);
             }
         }
         let mut entry = Vec::new();
-        folder.follow(NodeId(0), &mut entry, &mut Vec::new(), Span::default())?;
+        folder.follow(NodeId(0), &mut entry, &mut path, Span::default())?;
         let ends = self.nodes.iter().zip(&reachable).any(|(node, reached)| *reached && matches!(node, Node::End));
         Ok(Flow { steps, end, entry, ends })
     }
@@ -263,6 +292,28 @@ impl Graph {
     }
 }
 
+/// The way from a step to where its actions end.
+struct Path {
+    nodes: Vec<NodeId>,
+    /// Whether each node of the graph is one of them.
+    on: Vec<bool>,
+    /// Branches on it that are no constants.
+    branches: usize,
+}
+
+impl Path {
+    fn push(&mut self, node: NodeId) {
+        self.nodes.push(node);
+        self.on[node.0] = true;
+    }
+
+    fn truncate(&mut self, depth: usize) {
+        for node in self.nodes.drain(depth..) {
+            self.on[node.0] = false;
+        }
+    }
+}
+
 /// Folds what follows a step into it.
 struct Folder<'a> {
     graph: &'a Graph,
@@ -273,28 +324,27 @@ struct Folder<'a> {
 }
 
 impl Folder<'_> {
-    fn follow(
-        &self,
-        mut node: NodeId,
-        actions: &mut Vec<Action>,
-        path: &mut Vec<NodeId>,
-        step: Span,
-    ) -> Result<usize, Diagnostic> {
-        let depth = path.len();
+    fn follow(&self, mut node: NodeId, actions: &mut Vec<Action>, path: &mut Path, step: Span) -> Result<usize, Diagnostic> {
+        let depth = path.nodes.len();
         let mut size = 0;
         loop {
-            if path.contains(&node) {
-                let head = self.graph.heads.iter().rev().find(|(head, _)| path.contains(head));
+            if path.on[node.0] {
+                let head = self.graph.heads.iter().rev().find(|(head, _)| path.on[head.0]);
                 return Err(Diagnostic::error("this loop can go round without taking a step")
                     .at(head.map_or(step, |(_, at)| *at), "would never end")
                     .help("bound it (`repeat 3 { … }`), or let every round wait for or look at something that others can change")
                     .note("whatever its local variables say: every way round has to take a step"));
             }
             path.push(node);
+            self.graph.spend(1);
+            if self.graph.is_too_large() {
+                return Err(Diagnostic::error("the model is too large").at(step, "much is done between steps"));
+            }
             match &self.graph.nodes[node.0] {
                 Node::Goto(next) => node = *next,
                 Node::Local { actions: own, next } => {
                     size += own.len();
+                    self.graph.spend(limits::weight(own));
                     actions.extend(own.iter().cloned());
                     node = *next;
                 }
@@ -303,9 +353,13 @@ impl Folder<'_> {
                     Expr::Const(_) => node = *yes,
                     condition => {
                         let (mut then, mut otherwise) = (Vec::new(), Vec::new());
-                        size += self.follow(*yes, &mut then, path, step)?;
-                        size += self.follow(*no, &mut otherwise, path, step)?;
-                        if size > MOST_ACTIONS {
+                        path.branches += 1;
+                        if path.branches <= MOST_BRANCHES {
+                            size += self.follow(*yes, &mut then, path, step)?;
+                            size += self.follow(*no, &mut otherwise, path, step)?;
+                        }
+                        path.branches -= 1;
+                        if size > MOST_ACTIONS || path.branches >= MOST_BRANCHES {
                             return Err(Diagnostic::error("too many ways through one step").at(step, "its branches multiply"));
                         }
                         actions.push(Action::If(condition.clone(), then, otherwise));
@@ -318,6 +372,7 @@ impl Folder<'_> {
                     break;
                 }
                 Node::Hole | Node::End => {
+                    self.graph.spend(limits::weight(self.last));
                     actions.extend(self.last.iter().cloned());
                     actions.push(Action::Set(self.pc.clone(), Expr::Const(self.end)));
                     break;

@@ -18,6 +18,26 @@ pub(super) fn is_false(expr: &Expr) -> bool {
     matches!(expr, Expr::Const(0))
 }
 
+/// The operators of an expression, counted until they are more than `most`.
+pub(super) fn size(expr: &Expr, most: usize) -> usize {
+    let mut size = 0;
+    let mut open = vec![expr];
+    while let Some(expr) = open.pop() {
+        size += 1;
+        if size > most {
+            break;
+        }
+        match expr {
+            Expr::Const(_) => {}
+            Expr::Read(place) => open.extend(place.index.as_deref()),
+            Expr::Not(inner) => open.push(inner),
+            Expr::Binary(_, a, b) => open.extend([a.as_ref(), b.as_ref()]),
+            Expr::Select(parts) => open.extend(parts.as_ref()),
+        }
+    }
+    size
+}
+
 /// The element of `var` at `index`.
 pub(super) fn place(var: VarId, index: Expr) -> Place {
     match index {

@@ -12,6 +12,7 @@ mod flow;
 mod fold;
 mod initial;
 mod library;
+mod limits;
 mod memory;
 mod operand;
 mod pass;

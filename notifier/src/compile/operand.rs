@@ -3,7 +3,7 @@
 use super::{
     decl::{Def, unknown},
     flow::Fault,
-    fold,
+    fold, limits,
     scope::Binding,
     storage::SlotId,
     ty::Ty,
@@ -163,7 +163,7 @@ impl Unit<'_> {
     fn field(&mut self, base: &Expr, field: &Name, at: Span) -> Result<Operand> {
         let of = match self.operand(base)? {
             Operand::Thread(thread) => return self.local_of(thread, field),
-            Operand::Loc(loc) => self.load(loc),
+            Operand::Loc(loc) => self.load(loc, base.span)?,
             Operand::Value(value) => value,
             other => {
                 return Err(Diagnostic::error(format!("{} has no fields", other.what())).at(base.span, "an object is needed"));
@@ -246,7 +246,7 @@ impl Unit<'_> {
     }
 
     /// Loads a place.
-    pub(super) fn load(&mut self, loc: Loc) -> Value {
+    pub(super) fn load(&mut self, loc: Loc, at: Span) -> Result<Value> {
         let (expr, shared) = match loc.at {
             Home::Local(var) => (fold::read(var, loc.index), loc.shared),
             Home::Slot(slot) => {
@@ -259,7 +259,9 @@ impl Unit<'_> {
                 }
             }
         };
-        Value { expr, ty: loc.ty, faults: loc.faults, shared }
+        let value = Value { expr, ty: loc.ty, faults: loc.faults, shared };
+        limits::check(&value, at)?;
+        Ok(value)
     }
 }
 

@@ -56,6 +56,9 @@ impl<'a> Unit<'a> {
             outer: BTreeMap::new(),
             ends: Vec::new(),
             errors: Vec::new(),
+            looks: 0,
+            blocks: 0,
+            gave_up: false,
         };
         let (threads, steps) = unit.threads();
         let properties = unit.properties();
@@ -79,13 +82,19 @@ impl<'a> Unit<'a> {
         let (mut threads, mut steps, mut entries) = (Vec::new(), Vec::new(), Vec::new());
         for (number, decl) in self.decls.threads.iter().enumerate() {
             self.thread = number;
-            self.graph = Graph::new();
+            if self.gives_up(decl.body.span) {
+                break;
+            }
+            self.graph = Graph::after(&self.graph);
             self.scopes = Scopes::default();
             if let Some((name, value)) = decl.each {
                 self.scopes.bind_number(name, value);
             }
             let known = self.errors.len();
             self.thread_body(decl.body);
+            if self.gave_up {
+                break;
+            }
             if self.errors.len() > known {
                 // What follows from a statement that is missing here would only be confusing.
                 self.ends.push((VarId(0), 0));
@@ -98,7 +107,7 @@ impl<'a> Unit<'a> {
                 Ok(flow) => {
                     if !flow.ends && !self.decls.allow.iter().any(|what| what.text == "livelock") {
                         let at = self.graph.first_loop().unwrap_or(decl.body.span);
-                        self.errors.push(
+                        self.report(
                             Diagnostic::error(format!("the thread `{}` can never finish", decl.name))
                                 .at(at, "nothing leads out of this loop")
                                 .help("leave it with `break`, bound it with `repeat 3 { … }`, or say `allow livelock`"),
@@ -112,7 +121,7 @@ impl<'a> Unit<'a> {
                     steps.extend(flow.steps);
                     entries.extend(flow.entry);
                 }
-                Err(error) => self.errors.push(error),
+                Err(error) => self.report(error),
             }
         }
         self.enter(&entries);
@@ -144,7 +153,7 @@ impl<'a> Unit<'a> {
                 }
                 Action::Fail { when, why, at } => {
                     if self.first_value(when) != 0 {
-                        self.errors.push(Diagnostic::error(why.to_string()).at(*at, "always fails, before any step"));
+                        self.report(Diagnostic::error(why.to_string()).at(*at, "always fails, before any step"));
                     }
                 }
             }
@@ -174,10 +183,13 @@ impl<'a> Unit<'a> {
         self.scopes = Scopes::default();
         let mut all = Vec::new();
         for decl in &self.decls.properties {
+            if self.gives_up(decl.at) {
+                break;
+            }
             let value = match self.condition(decl.condition) {
                 Ok(value) => value,
                 Err(error) => {
-                    self.errors.push(error);
+                    self.report(error);
                     continue;
                 }
             };

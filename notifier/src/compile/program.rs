@@ -5,6 +5,7 @@ use super::{
     decl::Decls,
     expectation::{Expectation, expectation, note},
     library,
+    limits::{MOST_ERRORS, MOST_ORDERINGS},
     unit::Unit,
 };
 use crate::{
@@ -201,6 +202,9 @@ fn understand(sources: &Sources, files: &[File]) -> Result<Understood, Vec<Diagn
     for name in decls.ops.iter().flat_map(|op| &op.orderings).flat_map(|(names, _)| names) {
         if !declared.contains(&name.text.as_str()) {
             declared.push(&name.text);
+            if declared.len() > MOST_ORDERINGS {
+                return Err(vec![Diagnostic::error(format!("more than {MOST_ORDERINGS} orderings")).at(name.span, "too many")]);
+            }
         }
     }
     for op in &decls.ops {
@@ -215,6 +219,9 @@ fn understand(sources: &Sources, files: &[File]) -> Result<Understood, Vec<Diagn
     let mut expectations = Vec::new();
     for said in files[0].items.iter().filter_map(|item| if let ItemKind::Expect(said) = &item.kind { Some(said) } else { None }) {
         for said in said {
+            if errors.len() >= MOST_ERRORS {
+                return Err(errors);
+            }
             match expectation(&decls, sources, said, &declared) {
                 Ok(expectation) => note(&mut expectations, expectation, &mut errors),
                 Err(error) => errors.push(error),
@@ -232,11 +239,15 @@ fn understand(sources: &Sources, files: &[File]) -> Result<Understood, Vec<Diagn
     let variants: Vec<Option<&str>> =
         if orderings.is_empty() { vec![None] } else { orderings.iter().map(|name| Some(name.as_str())).collect() };
     for variant in variants {
+        if errors.len() >= MOST_ERRORS {
+            break;
+        }
         if let Err(found) = Unit::pass(&decls, sources, variant, MemoryModel::Sc, None) {
             // What is wrong in all variants is said once.
             errors.extend(found.0.into_iter().filter(|error| !errors.contains(error)).collect::<Vec<_>>());
         }
     }
+    errors.truncate(MOST_ERRORS);
     if errors.is_empty() { Ok((orderings, expectations)) } else { Err(errors) }
 }
 

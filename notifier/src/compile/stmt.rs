@@ -20,21 +20,17 @@ impl Unit<'_> {
         for stmt in &block.stmts {
             self.declare_label(stmt);
         }
-        for stmt in &block.stmts {
-            if self.graph.is_too_large() {
-                let error = Diagnostic::error(format!("the thread `{}` is too large", self.decls.threads[self.thread].name));
-                if !self.errors.iter().any(|known| known.message == error.message) {
-                    self.errors.push(error.at(stmt.span, "its loops and operations multiply: it is full here"));
+        if self.enter_block(block.span) {
+            for stmt in &block.stmts {
+                if self.gives_up(stmt.span) {
+                    break;
                 }
-                return;
-            }
-            if let Err(error) = self.statement(stmt) {
-                // What is wrong in an operation is wrong wherever it is expanded.
-                if !self.errors.contains(&error) {
-                    self.errors.push(error);
+                if let Err(error) = self.statement(stmt) {
+                    self.report(error);
                 }
             }
         }
+        self.blocks -= 1;
     }
 
     /// A block with a scope of its own.
@@ -49,7 +45,7 @@ impl Unit<'_> {
         if let StmtKind::Label(name, inner) = &stmt.kind {
             let target = Target { node: self.graph.hole(), depth: self.scopes.depth() };
             if let Some(first) = self.scopes.label(&name.text, Label { target, at: name.span }) {
-                self.errors.push(
+                self.report(
                     Diagnostic::error(format!("the label `{}` is there twice", name.text))
                         .at(name.span, "here again")
                         .also(first.at, "first here"),

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     decl::{Decls, VarDecl, unknown},
     initial,
+    limits::MOST_ELEMENTS,
     ty::Ty,
 };
 use crate::{
@@ -99,6 +100,7 @@ impl Storage {
             waiting: Vec::new(),
             threads: decls.threads.len(),
         };
+        this.fits(decls).map_err(|error| vec![error])?;
         let mut errors = Vec::new();
         for decl in &decls.vars {
             let owners = [Owner { prefix: String::new(), each: None, init: None }];
@@ -129,6 +131,38 @@ impl Storage {
         }
         this.hidden(decls, usage);
         if errors.is_empty() { Ok(this) } else { Err(errors) }
+    }
+
+    /// Refuses what no state could hold, before it is laid out.
+    fn fits(&self, decls: &Decls<'_>) -> Result<(), Diagnostic> {
+        let objects = |kind: usize| decls.kinds[kind].objects.len();
+        let one = |decl: &VarDecl<'_>| {
+            let each = match decl.ty {
+                Ty::List(kind) => objects(kind).max(1),
+                Ty::Lock(lock) if lock.shared() => 1 + self.threads,
+                _ => 1,
+            };
+            each * decl.len.map_or(1, |len| len as usize)
+        };
+        let vars = decls.vars.iter().map(|decl| (decl, one(decl)));
+        let fields = decls.kinds.iter().flat_map(|kind| kind.fields.iter().map(|decl| (decl, one(decl) * kind.objects.len())));
+        let mut total = 0;
+        for (decl, elements) in vars.chain(fields) {
+            total += elements;
+            if total > MOST_ELEMENTS {
+                return Err(Diagnostic::error("the model has too many variables")
+                    .at(decl.name.span, format!("more than {MOST_ELEMENTS} elements with this one")));
+            }
+        }
+        // What the compiler keeps of each object.
+        let objects: usize = decls.kinds.iter().map(|kind| kind.objects.len()).sum();
+        match decls.kinds.iter().rev().find(|kind| !kind.objects.is_empty()) {
+            Some(kind) if objects * (2 + self.threads) > 4 * MOST_ELEMENTS => {
+                Err(Diagnostic::error(format!("too many objects: {objects} for {} threads", self.threads))
+                    .note(format!("the last of them are of `{}`", kind.name)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Adds a variable.

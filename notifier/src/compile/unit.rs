@@ -51,6 +51,10 @@ pub(super) struct Unit<'a> {
     /// The program counters of the threads that are compiled, and their last values.
     pub(super) ends: Vec<(VarId, i32)>,
     pub(super) errors: Vec<Diagnostic>,
+    /// Expressions that were looked at, and open blocks: see [`super::limits`].
+    pub(super) looks: usize,
+    pub(super) blocks: usize,
+    pub(super) gave_up: bool,
 }
 
 /// What an atomic block collects.

@@ -65,7 +65,7 @@ pub(super) fn acquire(unit: &mut Unit<'_>, args: &[Expr], at: Span) -> Result<Sp
         let what = unit.decls.describe(loc.ty);
         return Err(Diagnostic::error(format!("{what} has no value")).at(place.span, "cannot be loaded"));
     }
-    let value = unit.load(loc);
+    let value = unit.load(loc, place.span)?;
     let refresh = unit.memory.refresh_all(unit.thread);
     Ok(Special::Acquire(value, refresh))
 }

@@ -23,7 +23,7 @@ fn counter(unit: &mut Unit<'_>, name: &str, args: &[Expr], at: Span) -> Result<(
             .at(arg.span, format!("this is {what}"))
             .help("declare it from 0: `refs: 0..3`"));
     };
-    let value = unit.ordered(|unit| unit.load(loc.clone()));
+    let value = unit.ordered(|unit| unit.load(loc.clone(), arg.span))?;
     Ok((loc, value))
 }
 
@@ -69,7 +69,7 @@ pub(super) fn cas(unit: &mut Unit<'_>, args: &[Expr], at: Span) -> Result<Act> {
     let [place, old, new] = arguments("cas", args, at)?;
     let loc = unit.ordered(|unit| unit.place(place))?;
     let (found, old, new) =
-        unit.ordered(|unit| -> Result<_> { Ok((unit.load(loc.clone()), unit.value(old)?, unit.value(new)?)) })?;
+        unit.ordered(|unit| -> Result<_> { Ok((unit.load(loc.clone(), place.span)?, unit.value(old)?, unit.value(new)?)) })?;
     if !found.ty.meets(old.ty) {
         let (a, b) = (unit.decls.describe(found.ty), unit.decls.describe(old.ty));
         return Err(Diagnostic::error("these two cannot be equal").at(at, format!("{a} and {b}")));

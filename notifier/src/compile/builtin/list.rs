@@ -7,7 +7,7 @@ use super::arguments;
 use crate::{
     compile::{
         flow::Fault,
-        fold,
+        fold, limits,
         operand::{Home, Loc, Operand, Value},
         scope::Binding,
         ty::Ty,
@@ -39,6 +39,7 @@ impl List {
             return Err(Diagnostic::error("a list is needed here").at(expr.span, format!("this is {what}")));
         };
         let len = unit.decls.kinds[kind].objects.len().max(1);
+        limits::check_copies(&index, len, expr.span)?;
         let first = fold::binary(BinOp::Mul, index, fold::constant(len as i32));
         Ok(Self { var: unit.storage.slots[slot.0].var, first, len, kind, faults, name: unit.text(expr.span) })
     }
@@ -118,6 +119,7 @@ impl Member {
     fn of(unit: &mut Unit<'_>, expr: &Expr, list: &List, at: Span) -> Result<Self> {
         let (value, _) = unit.ordered(|unit| unit.object(expr, Some(list.kind)))?;
         let name = unit.text(expr.span);
+        limits::check_copies(&value.expr, list.len, expr.span)?;
         if !value.shared {
             return Ok(Self { value: value.expr, faults: value.faults, name, around: None });
         }
@@ -176,6 +178,7 @@ pub(super) fn statement(unit: &mut Unit<'_>, name: &Name, args: &[Expr], at: Spa
 pub(in crate::compile) fn member(unit: &mut Unit<'_>, member: &Expr, list: &Expr) -> Result<Value> {
     let list = List::of(unit, list)?;
     let value = unit.value(member)?;
+    limits::check_copies(&value.expr, list.len, member.span)?;
     if !value.ty.meets(Ty::Ref { kind: list.kind, maybe: true }) {
         let (wanted, found) = (unit.decls.kinds[list.kind].name, unit.decls.describe(value.ty));
         return Err(
@@ -193,6 +196,7 @@ pub(super) fn look(unit: &mut Unit<'_>, name: &Name, args: &[Expr], at: Span) ->
         let [from, list] = arguments(&name.text, args, at)?;
         let list = List::of(unit, list)?;
         let (from_value, kind) = unit.object(from, Some(list.kind))?;
+        limits::check_copies(&from_value.expr, list.len, from.span)?;
         let mut faults = list.faults.clone();
         faults.extend(from_value.faults);
         faults.push(list.missing(&from_value.expr, &unit.text(from.span), at));

@@ -130,11 +130,15 @@ impl<'a, const W: usize> Search<'a, W> {
                     }
                 }
             };
-            if !(wrong.bad.is_empty() && wrong.failed.is_empty() && wrong.dead.is_empty()) {
-                return End::Wrong(wrong);
-            }
-            if let Some(bound) = ended {
+            // Which part of a level was seen before a limit is a matter of chance: what was found there is not told, so that the
+            // same limit always gives the same answer. Whoever breaks off by hand is told everything.
+            if let Some(bound) = ended
+                && (bound != Bound::Interrupted || wrong.is_empty())
+            {
                 return End::Bound(bound);
+            }
+            if !wrong.is_empty() {
+                return End::Wrong(wrong);
             }
             if self.levels.last().is_none_or(|level| level.states == 0) {
                 return End::Exhausted;

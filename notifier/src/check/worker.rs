@@ -70,6 +70,12 @@ pub(super) struct Wrong {
     pub(super) dead: Vec<u64>,
 }
 
+impl Wrong {
+    pub(super) fn is_empty(&self) -> bool {
+        self.bad.is_empty() && self.failed.is_empty() && self.dead.is_empty()
+    }
+}
+
 /// A worker, and where it stands. Apart from the others in memory, lest they take each other's cache lines.
 #[repr(align(128))]
 pub(super) struct Worker<const W: usize> {

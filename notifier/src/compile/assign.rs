@@ -61,7 +61,9 @@ impl Unit<'_> {
             let Some(ty) = declared else {
                 return Err(Diagnostic::error("a type or a value is needed").at(at, "neither is given"));
             };
-            self.bind_local(name, ty);
+            // It begins anew, even where a jump leads back to here.
+            let var = self.bind_local(name, ty);
+            self.reset(&[var]);
             return Ok(());
         };
         let special = self.special(value)?;
@@ -257,17 +259,24 @@ impl Unit<'_> {
         result
     }
 
+    /// A step that takes any of the values: a plain store of one of them.
     fn take_any(&mut self, values: Vec<Value>, loc: &Loc, at: Span) -> Result<()> {
         self.not_in_atomic("`any`", at)?;
         let next = self.graph.hole();
-        let (drained, refresh) = self.barrier();
         let mut choices = Vec::new();
         for value in values {
             let value = self.convert(value, loc.ty, at)?;
             let mut actions: Vec<Action> = loc.faults.iter().cloned().chain(value.faults).map(Fault::action).collect();
-            actions.extend(refresh.iter().cloned());
-            actions.extend(self.write_loc(loc, value.expr));
-            choices.push(Choice { guard: drained.clone(), faults: Vec::new(), actions, next, text: None });
+            let (guard, stores) = match loc.at {
+                Home::Local(_) => (fold::truth(true), self.write_loc(loc, value.expr)),
+                Home::Slot(slot) => {
+                    self.usage.stores.insert((self.thread, slot));
+                    let var = self.storage.slots[slot.0].var;
+                    self.memory.store(self.thread, slot, var, &loc.index, value.expr, false)
+                }
+            };
+            actions.extend(stores);
+            choices.push(Choice { guard, faults: Vec::new(), actions, next, text: None });
         }
         let text = self.text(at);
         self.graph.choices(choices, text, at);
@@ -276,6 +285,11 @@ impl Unit<'_> {
     }
 
     fn act_into(&mut self, act: builtin::Act, loc: &Loc, at: Span) -> Result<()> {
+        if loc.shared {
+            return Err(Diagnostic::error("where the result goes may change in the same step")
+                .at(at, "looked up in what others see")
+                .help("put the result into a local variable first"));
+        }
         let yes = self.convert(Value::constant(1, Ty::Bool), loc.ty, at)?;
         let mut then = act.yes;
         then.extend(self.write_loc(loc, yes.expr));

@@ -34,6 +34,7 @@ impl Unit<'_> {
         let value = match self.special(condition)? {
             Special::Act(act) => return Ok(self.act_branch(act, at)),
             Special::Result(var, Ty::Bool) => {
+                self.decided();
                 let branch = self.graph.cursor();
                 let (yes, no) = self.graph.branch(fold::read(var, fold::constant(0)));
                 let mut ends = [yes, no];
@@ -57,9 +58,7 @@ impl Unit<'_> {
             self.step(value.faults, Vec::new(), at);
         } else {
             self.local_work(value.faults.into_iter().map(Fault::action).collect());
-            if let Some(atomic) = &mut self.atomic {
-                atomic.begun = true;
-            }
+            self.decided();
         }
         let branch = self.graph.cursor();
         let (yes, no) = self.graph.branch(value.expr);
@@ -69,6 +68,7 @@ impl Unit<'_> {
     /// A step that does one of two things, and goes on accordingly.
     fn act_branch(&mut self, act: builtin::Act, at: Span) -> (NodeId, NodeId, NodeId) {
         self.ordered_step(fold::truth(true), Vec::new(), act.faults, Vec::new(), at);
+        self.decided();
         let branch = self.graph.cursor();
         let (yes, no) = self.graph.branch(act.condition);
         self.graph.move_to(yes);
@@ -196,8 +196,16 @@ impl Unit<'_> {
         Ok(())
     }
 
+    /// What follows is not always reached: an atomic step cannot wait for it any more.
+    fn decided(&mut self) {
+        if let Some(atomic) = &mut self.atomic {
+            atomic.begun = true;
+        }
+    }
+
     /// Goes to where fewer scopes are open.
     fn leave_to(&mut self, target: Target) {
+        self.decided();
         let ending = self.scopes.locals_above(target.depth);
         self.reset(&ending);
         self.graph.goto(target.node);
@@ -228,6 +236,7 @@ impl Unit<'_> {
             if value.is_some() {
                 return Err(Diagnostic::error("a thread returns nothing").at(at, "to whom?"));
             }
+            self.decided();
             // The thread ends here; its outermost variables stay as they are.
             self.graph.end();
             let unreachable = self.graph.hole();
@@ -292,7 +301,7 @@ impl Unit<'_> {
         }
         let mut operands = Vec::new();
         for (param, arg) in decl.params.iter().zip(args) {
-            operands.push((param, self.argument(arg)?));
+            operands.push((param, [self.argument(arg)?, self.ordered(|unit| unit.argument(arg))?]));
         }
         let result = match &decl.result {
             Some(ty) => {
@@ -304,8 +313,8 @@ impl Unit<'_> {
         let out = self.graph.hole();
         let depth = self.scopes.depth();
         self.scopes.open_opaque(Target { node: out, depth }, result);
-        for (param, operand) in operands {
-            self.scopes.bind(&param.text, Binding::Operand(operand));
+        for (param, [plain, ordered]) in operands {
+            self.scopes.bind(&param.text, Binding::Argument { plain, ordered });
         }
         self.expanding.push(op);
         self.statements(body);

@@ -146,6 +146,7 @@ impl<'a> Decls<'a> {
                 // An operation of the file takes the place of the library's.
                 ItemKind::Op(op) if op.name.span.text != 0 && matches!(this.get(&op.name.text), Some(Def::Op(_))) => Ok(()),
                 ItemKind::Op(op) => {
+                    errors.extend(twice("parameter", op.params.iter()));
                     this.ops.push(op);
                     this.name(&op.name, Def::Op(this.ops.len() - 1))
                 }
@@ -239,6 +240,9 @@ impl<'a> Decls<'a> {
             }
         };
         for object in objects {
+            if let Some(error) = twice("field", object.fields.iter().map(|(name, _)| name)) {
+                return Err(error);
+            }
             let first = self.kinds[number].objects.len() as i32;
             let decl = |name: String, each| ObjectDecl { name, free: object.free, fields: &object.fields, each };
             match &object.each {
@@ -357,6 +361,19 @@ impl<'a> Decls<'a> {
 
 fn is_type_word(word: &str) -> bool {
     word == "bool" || LockKind::NAMES.iter().any(|(name, _)| *name == word)
+}
+
+/// A name that is there twice.
+fn twice<'n>(what: &str, names: impl Iterator<Item = &'n Name>) -> Option<Diagnostic> {
+    let mut seen: Vec<&Name> = Vec::new();
+    for name in names {
+        if let Some(first) = seen.iter().find(|known| known.text == name.text) {
+            let error = Diagnostic::error(format!("the {what} `{}` is there twice", name.text));
+            return Some(error.at(name.span, "again here").also(first.span, "first here"));
+        }
+        seen.push(name);
+    }
+    None
 }
 
 /// Nothing of that kind has that name.

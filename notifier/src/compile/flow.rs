@@ -29,6 +29,11 @@ pub(super) struct Fault {
 }
 
 impl Fault {
+    /// It can only happen where something else holds.
+    pub(super) fn once(self, condition: &Expr) -> Self {
+        Self { when: fold::and(condition.clone(), self.when), ..self }
+    }
+
     pub(super) fn action(self) -> Action {
         Action::Fail { when: self.when, why: self.why, at: self.at }
     }

@@ -123,8 +123,8 @@ pub(super) fn list(decls: &Decls<'_>, init: Option<&Expr>, kind: usize) -> Resul
 }
 
 /// An array that begins with a list of values has as many as elements.
-pub(super) fn as_many(decl: &VarDecl<'_>, len: i32) -> Result<()> {
-    match decl.init {
+pub(super) fn as_many(decl: &VarDecl<'_>, init: Option<&Expr>, len: i32) -> Result<()> {
+    match init {
         Some(Expr { kind: ExprKind::List(each), span })
             if !decl.ty.is_list() && decl.len.is_some() && each.len() != len as usize =>
         {

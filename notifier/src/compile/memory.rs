@@ -235,7 +235,8 @@ impl Memory {
                             fold::and(fold::ne(to, number.clone()), fold::not(fenced))
                         });
                         let guard = fold::and(fold::eq(entry_of(buffer.to, at), number.clone()), fold::all(older));
-                        let mut actions = vec![Action::Set(element(location.var, i), entry_of(buffer.value, at))];
+                        let mut actions: Vec<Action> = too_late(storage, *slot, thread, i, &name.name).into_iter().collect();
+                        actions.push(Action::Set(element(location.var, i), entry_of(buffer.value, at)));
                         actions.extend(copy.map(|copy| Action::Set(element(copy, i), entry_of(buffer.value, at))));
                         // What comes behind a barrier goes on waiting for the stores before this one.
                         let inherits = at.checked_sub(1).zip(buffer.fence);
@@ -277,6 +278,17 @@ impl Memory {
     fn append(&self, buffer: Buffer, at_entry: &dyn Fn(usize) -> Vec<Action>) -> Vec<Action> {
         (0..BUFFERED).rev().fold(Vec::new(), |rest, at| vec![Action::If(self.free_entry(buffer, at), at_entry(at), rest)])
     }
+}
+
+/// A store that reaches the field of an object which has been freed in the meantime is a use after free as any other.
+fn too_late(storage: &Storage, slot: SlotId, thread: usize, element: usize, name: &str) -> Option<Action> {
+    let kind = storage.fields.iter().position(|fields| fields.contains(&slot))?;
+    let lifetime = storage.lifetimes[kind]?;
+    let object = element / storage.slots[slot.0].len as usize;
+    let in_use = lifetime.grace.map_or(fold::truth(false), |grace| entry_of(grace, object * storage.threads + thread));
+    let when = fold::and(fold::not(entry_of(lifetime.live, object)), fold::not(in_use));
+    let why = format!("use after free: a store to `{name}` reaches it after it was freed").into();
+    Some(Action::Fail { when, why, at: Span::default() })
 }
 
 /// Takes an entry out; the younger ones move up.

@@ -124,6 +124,9 @@ impl Unit<'_> {
         match self.scopes.get(name) {
             Some(Binding::Local(var, ty)) => return Ok(Operand::Loc(local(*var, *ty))),
             Some(Binding::Operand(operand)) => return Ok(operand.clone()),
+            Some(Binding::Argument { plain, ordered }) => {
+                return Ok(if self.is_ordered() { ordered.clone() } else { plain.clone() });
+            }
             None => {}
         }
         Ok(match self.decls.get(name) {

@@ -9,8 +9,13 @@ use crate::{lang::Span, model::VarId};
 #[derive(Clone, Debug)]
 pub(super) enum Binding {
     Local(VarId, Ty),
-    /// A parameter, or the variable of an unrolled loop: whatever it stands for.
+    /// The variable of an unrolled loop: whatever it stands for.
     Operand(Operand),
+    /// A parameter: what it stands for as plain loads see it, and as steps see it that are ordered against everything.
+    Argument {
+        plain: Operand,
+        ordered: Operand,
+    },
 }
 
 /// A target of `break`, `continue`, `return` or `goto`, and how many scopes stay open there.

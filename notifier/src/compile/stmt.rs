@@ -138,14 +138,10 @@ impl Unit<'_> {
         self.atomic = Some(Atomic { guard: fold::truth(true), faults: Vec::new(), begun: false });
         self.block(body);
         if let Some(atomic) = self.atomic.take() {
+            let faults = atomic.faults.into_iter().map(|fault| fault.once(&drained)).collect();
             let guard = fold::and(drained, atomic.guard);
             let text = self.text(at);
-            self.graph.step_into(
-                entry,
-                Choice { guard, faults: atomic.faults, actions: refresh, next: inner, text: None },
-                text,
-                at,
-            );
+            self.graph.step_into(entry, Choice { guard, faults, actions: refresh, next: inner, text: None }, text, at);
         }
     }
 }

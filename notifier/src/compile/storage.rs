@@ -180,8 +180,11 @@ impl Storage {
         errors: &mut Vec<Diagnostic>,
     ) -> SlotId {
         let len = decl.len.unwrap_or(1);
-        if let Err(error) = initial::as_many(decl, len) {
-            errors.push(error);
+        for init in std::iter::once(decl.init).chain(owners.iter().map(|owner| owner.init)) {
+            match initial::as_many(decl, init, len) {
+                Err(error) if !errors.contains(&error) => errors.push(error),
+                _ => {}
+            }
         }
         let mut elements = Vec::new();
         let mut readers = Vec::new();

@@ -147,6 +147,8 @@ impl Unit<'_> {
     ) {
         let (drained, refresh) = self.barrier();
         let actions = refresh.into_iter().chain(actions).collect();
+        // Until then, memory does not have what the thread itself has stored.
+        let guard_faults = guard_faults.into_iter().map(|fault| fault.once(&drained)).collect();
         self.waiting_step(fold::and(drained, guard), guard_faults, faults, actions, at);
     }
 

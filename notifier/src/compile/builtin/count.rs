@@ -75,7 +75,12 @@ pub(super) fn cas(unit: &mut Unit<'_>, args: &[Expr], at: Span) -> Result<Act> {
         return Err(Diagnostic::error("these two cannot be equal").at(at, format!("{a} and {b}")));
     }
     let condition = fold::eq(found.expr, old.expr);
-    let new = unit.convert(new, loc.ty, at)?;
+    let computed = new.faults.len();
+    let mut new = unit.convert(new, loc.ty, at)?;
+    // A value that is not stored need not fit.
+    for fault in &mut new.faults[computed..] {
+        fault.when = fold::and(condition.clone(), fault.when.clone());
+    }
     let faults = found.faults.into_iter().chain(old.faults).chain(new.faults).collect();
     let yes = unit.write_loc(&loc, new.expr);
     Ok(Act { faults, condition, yes, no: Vec::new() })

@@ -8,7 +8,7 @@ mod support;
 use nostale_notifier::{
     check::{Cause, Limits, Outcome, Verdict, explore},
     compile::{DEFAULT, MemoryModel, Program},
-    lang::Sources,
+    lang::{Sources, format},
     model::{Model, Role, State},
 };
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
@@ -41,6 +41,11 @@ fn said(outcome: &Outcome) -> naive::Said {
         }
     };
     naive::Said { states: outcome.states, transitions: outcome.transitions, depth: outcome.depth, what }
+}
+
+/// What does not depend on places and on the words of the text.
+fn numbers(outcome: &Outcome) -> (Verdict, u64, u64, u32) {
+    (outcome.verdict, outcome.states, outcome.transitions, outcome.depth)
 }
 
 /// Everything that can be reached.
@@ -100,13 +105,19 @@ fn of_the_user(model: &Model, state: &State) -> BTreeMap<String, i32> {
 
 fn examine(text: &str) -> [Option<Verdict>; 3] {
     let Some(models) = models(text) else { return [None; 3] };
+    let formatted = format(&Sources::new("drawn.nst", text), 0).expect("it was parsed");
+    let same = self::models(&formatted).unwrap_or_else(|| panic!("formatting spoils it:\n{formatted}"));
+    let mut same = same.iter();
     let verdicts = models.each_ref().map(|model| {
+        let same = same.next().expect("one for each");
         let limits = Limits { max_states: 20 * STATES as u64, max_bytes: 1 << 30, workers: 1 };
         let outcome = explore(model, &limits, &|_| ControlFlow::Continue(())).expect("narrow");
         if outcome.verdict == Verdict::Bounded || outcome.states > STATES as u64 {
             return None;
         }
         assert_eq!(said(&outcome), naive::explore(model));
+        let same = explore(same, &limits, &|_| ControlFlow::Continue(())).expect("narrow");
+        assert_eq!(numbers(&outcome), numbers(&same), "formatting changes the model:\n{formatted}");
         Some(outcome.verdict)
     });
     let names = MemoryModel::ALL.map(MemoryModel::name);

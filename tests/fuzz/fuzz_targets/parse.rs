@@ -1,9 +1,9 @@
-//! Any bytes are parsed or refused with diagnostics; what is parsed can be taken apart by its places and parsed again.
+//! Any bytes are parsed or refused with diagnostics; what is parsed is formatted, means the same, and stays as it is when formatted again.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nostale_notifier::lang::{Sources, ast::File, parse};
+use nostale_notifier::lang::{Sources, format, parse};
 
 fuzz_target!(|bytes: &[u8]| {
     let sources = Sources::from_bytes("fuzz.nst", bytes);
@@ -15,14 +15,18 @@ fuzz_target!(|bytes: &[u8]| {
             return;
         }
     };
-    let apart: Vec<&str> = file.items.iter().map(|item| sources.slice(item.span)).collect();
-    let again = Sources::new("again.nst", apart.join("\n"));
-    match parse(&again, 0) {
-        Ok(same) => assert_eq!(kinds(&file), kinds(&same)),
-        Err(findings) => panic!("{}", findings.render(&again, false)),
+    let formatted = Sources::new("formatted.nst", format(&sources, 0).expect("what is parsed is formatted"));
+    match parse(&formatted, 0) {
+        Ok(same) => assert_eq!(without_places(&file), without_places(&same), "{}", formatted.get(0).expect("one text").text),
+        Err(findings) => panic!("{}", findings.render(&formatted, false)),
     }
+    assert_eq!(format(&formatted, 0).expect("formatted"), formatted.get(0).expect("one text").text);
 });
 
-fn kinds(file: &File) -> Vec<std::mem::Discriminant<nostale_notifier::lang::ast::ItemKind>> {
-    file.items.iter().map(|item| std::mem::discriminant(&item.kind)).collect()
+/// A tree without its places, which formatting moves.
+fn without_places(tree: &impl std::fmt::Debug) -> String {
+    let debug = format!("{tree:?}");
+    let mut parts = debug.split("Span {");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, part| all + part.split_once('}').map_or("", |(_, behind)| behind))
 }

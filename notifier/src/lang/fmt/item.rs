@@ -6,7 +6,7 @@ use super::{
 };
 use crate::lang::{
     Span,
-    ast::{Expectation, Expected, Expr, Field, Intro, Item, ItemKind, Name, Object, Op, PropertyKind},
+    ast::{Expectation, Expected, Expr, Field, Intro, Item, ItemKind, Name, Object, PropertyKind},
 };
 
 /// The inside of a pair of braces that are no block of statements.
@@ -59,7 +59,7 @@ impl Page<'_> {
                 return self.braces(start, &head, Braces { elements, commas: false, span }, "");
             }
             ItemKind::Objects { kind, objects } => return self.objects(item.span, &kind.text, objects),
-            ItemKind::Op(op) => return self.op(start, op),
+            ItemKind::Op(op) => return self.op(item.span, op),
             ItemKind::Thread { name, each, body } => {
                 return self.with_block(start, &format!("thread {}{}", name.text, family(each.as_ref())), body);
             }
@@ -125,28 +125,6 @@ impl Page<'_> {
         let place = |name: &Name, value: &Expr| Span { end: value.span.end, ..name.span };
         let elements = object.fields.iter().map(|(name, value)| (place(name, value), assigned(name, value))).collect();
         self.braces(start, &head, Braces { elements, commas: false, span }, tail);
-    }
-
-    fn op(&mut self, start: u32, op: &Op) {
-        let result = op.result.as_ref().map_or(String::new(), |result| format!(": {}", ty(result)));
-        let head = format!("op {}({}){result}", op.name.text, list(&op.params, name));
-        match &op.body {
-            Some(body) => self.with_block(start, &head, body),
-            None => {
-                let last = op.params.last().unwrap_or(&op.name).span.end;
-                let last = op.result.as_ref().map_or(last, |result| result.span.end);
-                self.comments_before(last);
-                self.line_from(start, head);
-                self.ended(last);
-            }
-        }
-        self.inside(|page| {
-            for (names, body) in &op.orderings {
-                let start = names.first().map_or(body.span.start, |name| name.span.start);
-                page.comments_before(start);
-                page.with_block(start, &format!("ordering {}", list(names, name)), body);
-            }
-        });
     }
 
     fn expect(&mut self, span: Span, all: &[Expectation]) {

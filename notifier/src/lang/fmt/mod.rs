@@ -1,10 +1,14 @@
 //! The canonical layout of a model file.
 //!
 //! The text is printed anew from its tree; comments are taken from the text and put where they stood in relation to what is
-//! around them. A block that was written on one line stays on one line if it fits.
+//! around them. A block that was written on one line stays on one line if it fits, and so do simple statements that share a line.
+//! What was lined up stays so: the braces of orderings, and the comments behind lines.
 
+mod chain;
+mod columns;
 mod expr;
 mod item;
+mod op;
 mod page;
 mod stmt;
 
@@ -12,7 +16,7 @@ use super::{Diagnostics, Sources, parse::parse_with_comments};
 use page::Page;
 
 /// Columns of a line, unless something in it cannot be broken.
-const WIDTH: usize = 100;
+const WIDTH: usize = 120;
 
 /// Text number `text` in canonical layout.
 ///

@@ -1,6 +1,6 @@
 //! Lines, blank lines and comments.
 
-use super::WIDTH;
+use super::{WIDTH, columns::columns};
 use crate::lang::{Span, lines::Comment};
 
 /// What is printed so far.
@@ -19,11 +19,20 @@ pub(super) struct Page<'s> {
     fresh: bool,
 }
 
-struct Line<'s> {
-    indent: usize,
-    text: String,
-    comment: Option<&'s str>,
-    blank_before: bool,
+/// One line of the new text.
+pub(super) struct Line<'s> {
+    pub(super) indent: usize,
+    pub(super) text: String,
+    /// The comment behind it, and the column in which that stood.
+    pub(super) comment: Option<(&'s str, usize)>,
+    pub(super) blank_before: bool,
+}
+
+impl Line<'_> {
+    /// Columns that it takes without its comment.
+    pub(super) fn width(&self) -> usize {
+        self.indent * 4 + self.text.chars().count()
+    }
 }
 
 impl<'s> Page<'s> {
@@ -41,6 +50,11 @@ impl<'s> Page<'s> {
     /// It was written on one line.
     pub(super) fn one_line(&self, span: Span) -> bool {
         !self.source(span.start, span.end).contains('\n')
+    }
+
+    /// The column of a place of the source.
+    pub(super) fn column(&self, at: u32) -> usize {
+        self.source(0, at).chars().rev().take_while(|&c| c != '\n').count()
     }
 
     /// A comment stands in it.
@@ -104,11 +118,12 @@ impl<'s> Page<'s> {
             index += 1;
         }
         let Some(Some(comment)) = self.comments.get(index).copied() else { return };
+        let column = self.column(comment.start);
         let close = self.source(end, comment.start).chars().all(|c| " \t\r,;()".contains(c));
         let Some(line) = self.lines.last_mut().filter(|line| close && !comment.own_line && line.comment.is_none()) else {
             return;
         };
-        line.comment = Some(comment.text);
+        line.comment = Some((comment.text, column));
         self.comments[index] = None;
         self.printed = comment.start + length(comment.text);
     }
@@ -120,35 +135,31 @@ impl<'s> Page<'s> {
         self.indent -= 1;
     }
 
+    /// Prints what belongs one step to the left.
+    pub(super) fn outside(&mut self, print: impl FnOnce(&mut Self)) {
+        let indent = self.indent;
+        self.indent = indent.saturating_sub(1);
+        print(self);
+        self.indent = indent;
+    }
+
     /// Nothing stands in the block yet: it begins without a blank line.
     pub(super) fn opened(&mut self, end: u32) {
         self.ended(end);
         self.fresh = true;
     }
 
-    /// The whole text. Comments behind neighbouring lines are aligned.
+    /// The whole text.
     pub(super) fn finish(self) -> String {
-        let width = |line: &Line<'_>| line.indent * 4 + line.text.chars().count();
         let mut text = String::new();
-        let mut column = 0;
-        for (index, line) in self.lines.iter().enumerate() {
-            // A line is aligned with the one before it.
-            let neighbours = |[above, line]: &[&Line<'_>; 2]| {
-                above.comment.is_some() && line.comment.is_some() && above.indent == line.indent && !line.blank_before
-            };
-            let follows = index > 0 && neighbours(&[&self.lines[index - 1], line]);
-            if !follows {
-                let pairs = self.lines[index..].windows(2).map(|pair| [&pair[0], &pair[1]]);
-                let others = pairs.take_while(neighbours).map(|[_, line]| width(line));
-                column = others.fold(width(line), usize::max) + 2;
-            }
+        for (line, column) in self.lines.iter().zip(columns(&self.lines)) {
             if line.blank_before {
                 text.push('\n');
             }
             text += &" ".repeat(line.indent * 4);
             text += &line.text;
-            if let Some(comment) = line.comment {
-                text += &" ".repeat(column.saturating_sub(width(line)));
+            if let Some((comment, _)) = line.comment {
+                text += &" ".repeat(column.saturating_sub(line.width()));
                 text += comment;
             }
             text.push('\n');

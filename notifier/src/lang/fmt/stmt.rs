@@ -13,15 +13,32 @@ impl Page<'_> {
     /// The statements of a block, without its braces.
     fn stmts(&mut self, block: &Block) {
         self.inside(|page| {
-            for stmt in &block.stmts {
-                page.stmt("", stmt);
+            let on_a_line = |a: &Stmt, b: &Stmt| page.one_line(Span { end: b.span.end, ..a.span });
+            let lines: Vec<&[Stmt]> = block.stmts.chunk_by(on_a_line).collect();
+            for stmts in lines {
+                if !page.side_by_side(stmts) {
+                    stmts.iter().for_each(|stmt| page.stmt("", stmt));
+                }
             }
             page.comments_before(block.span.end.saturating_sub(1));
         });
     }
 
+    /// Statements that were written on one line, if they can stay there: several, and without blocks.
+    fn side_by_side(&mut self, stmts: &[Stmt]) -> bool {
+        let [first, .., last] = stmts else { return false };
+        let span = Span { end: last.span.end, ..first.span };
+        let simple = stmts.iter().all(|stmt| head_end(stmt) == stmt.span.end) && !self.commented(span);
+        let texts: Option<Vec<String>> = stmts.iter().map(|stmt| self.inline(stmt)).collect();
+        let Some(line) = texts.map(|texts| texts.join("; ")).filter(|line| simple && self.fits(line)) else { return false };
+        self.comments_before(span.start);
+        self.line_from(span.start, line);
+        self.ended(span.end);
+        true
+    }
+
     /// A block whose `{` is printed. The closing brace is left to what follows.
-    fn opened_block(&mut self, block: &Block) {
+    pub(super) fn opened_block(&mut self, block: &Block) {
         self.opened(block.span.start + 1);
         self.stmts(block);
     }
@@ -59,12 +76,14 @@ impl Page<'_> {
             }
         }
         match &stmt.kind {
+            StmtKind::Label(name, stmt) if !self.one_line(Span { end: stmt.span.start, ..name.span }) => {
+                self.label(start, format!("{label}{}:", name.text), stmt);
+            }
             StmtKind::Label(name, stmt) => {
                 self.comments_before(stmt.span.start);
                 self.stmt(&format!("{label}{}: ", name.text), stmt);
             }
-            StmtKind::If { .. } => self.branches(label, stmt),
-            StmtKind::Choose(blocks) => self.choose(label, stmt, blocks),
+            StmtKind::If { .. } | StmtKind::Choose(_) => self.chain(label, stmt),
             StmtKind::While { condition, body } => {
                 self.comments_before(body.span.start);
                 self.condition(Some(start), &format!("{label}while "), condition, body);
@@ -88,45 +107,16 @@ impl Page<'_> {
         }
     }
 
-    /// A `choose` with its blocks opened. What stands between two of them goes into the later one.
-    fn choose(&mut self, label: &str, stmt: &Stmt, blocks: &[Block]) {
-        for (index, block) in blocks.iter().enumerate() {
-            if index == 0 {
-                self.comments_before(block.span.start);
-                self.line_from(stmt.span.start, format!("{label}choose {{"));
-            } else {
-                self.line("} or {".to_owned());
-            }
-            self.opened_block(block);
-        }
-        self.close(stmt.span.end);
-    }
-
-    /// An `if` with its blocks opened, and all that follow by `else`.
-    fn branches(&mut self, label: &str, first: &Stmt) {
-        let mut next = Some(first);
-        while let Some(stmt) = next.take() {
-            let StmtKind::If { condition, then, otherwise } = &stmt.kind else { break };
-            if std::ptr::eq(stmt, first) {
-                self.comments_before(then.span.start);
-                self.condition(Some(stmt.span.start), &format!("{label}if "), condition, then);
-            } else {
-                self.condition(None, "} else if ", condition, then);
-            }
-            match otherwise.as_ref().map(|block| (block, else_if(block))) {
-                Some((_, Some(stmt))) => next = Some(stmt),
-                Some((block, None)) => {
-                    self.line("} else {".to_owned());
-                    self.opened_block(block);
-                }
-                None => {}
-            }
-        }
-        self.close(first.span.end);
+    /// A label on its own line, one step to the left as in C.
+    fn label(&mut self, start: u32, label: String, stmt: &Stmt) {
+        self.comments_before(stmt.span.start);
+        self.outside(|page| page.line_from(start, label));
+        self.ended(stmt.span.start);
+        self.stmt("", stmt);
     }
 
     /// What has a condition before its block, which is opened. Without a start, it goes on with the statement before.
-    fn condition(&mut self, start: Option<u32>, head: &str, condition: &Expr, body: &Block) {
+    pub(super) fn condition(&mut self, start: Option<u32>, head: &str, condition: &Expr, body: &Block) {
         let line = format!("{head}{} {{", expr(condition));
         let (first, others) = broken(condition);
         let whole = others.is_empty() || self.fits(&line);
@@ -142,13 +132,19 @@ impl Page<'_> {
         self.opened_block(body);
     }
 
+    /// A message was written on a line of its own.
+    fn apart(&self, condition: &Expr, message: &Name) -> bool {
+        !self.one_line(Span { end: message.span.start, start: condition.span.end, ..condition.span })
+    }
+
     /// A condition with a message, on as many lines as it needs.
     pub(super) fn long(&mut self, end: u32, start: u32, head: &str, condition: &Expr, message: Option<&Name>) {
         self.comments_before(end);
+        let apart = message.is_some_and(|message| self.apart(condition, message));
         let message = message.map(|message| format!("\"{}\"", message.text));
         let line = head.to_owned() + &expr(condition);
         let with_message = message.as_ref().map_or(line.clone(), |message| format!("{line} {message}"));
-        if self.fits(&with_message) {
+        if !apart && self.fits(&with_message) {
             self.line_from(start, with_message);
         } else {
             let (first, others) = if self.fits(&line) { (expr(condition), Vec::new()) } else { broken(condition) };
@@ -159,7 +155,7 @@ impl Page<'_> {
     }
 
     /// A block on one line, if it was written so.
-    fn inline_block(&self, block: &Block) -> Option<String> {
+    pub(super) fn inline_block(&self, block: &Block) -> Option<String> {
         if block.stmts.is_empty() {
             return Some("{}".to_owned());
         }
@@ -192,6 +188,7 @@ impl Page<'_> {
             StmtKind::Call { name, args, parens: true } => format!("{}({})", name.text, list(args, expr)),
             StmtKind::Call { name, args, parens: false } if args.is_empty() => name.text.clone(),
             StmtKind::Call { name, args, parens: false } => format!("{} {}", name.text, list(args, expr)),
+            StmtKind::If { .. } | StmtKind::Choose(_) if !self.in_a_row(stmt) => return None,
             StmtKind::If { condition, then, otherwise } => {
                 let otherwise = match otherwise {
                     None => String::new(),
@@ -209,6 +206,7 @@ impl Page<'_> {
                 format!("choose {}", blocks?.join(" or "))
             }
             StmtKind::Wait(condition) => format!("wait {}", expr(condition)),
+            StmtKind::Assert { condition, message: Some(message) } if self.apart(condition, message) => return None,
             StmtKind::Assert { condition, message } => {
                 let message = message.as_ref().map_or(String::new(), |message| format!(" \"{}\"", message.text));
                 format!("assert {}{message}", expr(condition))
@@ -218,6 +216,7 @@ impl Page<'_> {
             StmtKind::Return(None) => "return".to_owned(),
             StmtKind::Return(Some(value)) => format!("return {}", expr(value)),
             StmtKind::Goto(label) => format!("goto {}", label.text),
+            StmtKind::Label(label, stmt) if !self.one_line(Span { end: stmt.span.start, ..label.span }) => return None,
             StmtKind::Label(label, stmt) => format!("{}: {}", label.text, self.inline(stmt)?),
         })
     }
@@ -239,7 +238,7 @@ fn head_end(stmt: &Stmt) -> u32 {
 }
 
 /// The `if` of an `else if`.
-fn else_if(block: &Block) -> Option<&Stmt> {
+pub(super) fn else_if(block: &Block) -> Option<&Stmt> {
     match &block.stmts[..] {
         [stmt] if stmt.span == block.span => Some(stmt),
         _ => None,

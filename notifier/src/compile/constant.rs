@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    decl::{Decls, Def, MOST, unknown},
+    decl::{Decls, Def, MOST},
     unit::Result,
+    unknown::{unknown, unknown_in},
 };
 use crate::lang::{
     Diagnostic, Span,
@@ -44,7 +45,7 @@ pub(super) fn constant_item<'a>(consts: &BTreeMap<&str, &'a Expr>, name: &Name, 
         };
         match consts.get(name) {
             Some(expr) => constant(expr, &mut |name, span| look(consts, name, span, left)),
-            None => Err(unknown("constant", &Name { text: name.to_owned(), span }, None, consts.keys().copied())),
+            None => Err(unknown_in("constant", &Name { text: name.to_owned(), span }, None, consts.keys().copied())),
         }
     }
     let depth = consts.len();

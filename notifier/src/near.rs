@@ -1,12 +1,16 @@
 //! The word that was meant, when somebody wrote one that is not known.
 
-/// The nearest of `known`, if it is near at all.
+/// The nearest of `known`, if it is near at all: with words of one letter, and where every letter differs, nothing is.
 pub fn near<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Nobody mistypes a word that long, and to compare it would take for ever.
     const LONGEST: usize = 100;
     let known = known.into_iter().filter(|known| word.len().max(known.len()) <= LONGEST);
     let distances = known.map(|known| (strsim::damerau_levenshtein(word, known), known));
-    distances.filter(|&(distance, known)| distance <= known.len().div_ceil(3)).min().map(|(_, known)| known)
+    let near = |distance: usize, known: &str| {
+        let shorter = word.len().min(known.len());
+        shorter > 1 && distance < shorter && distance <= known.len().div_ceil(3)
+    };
+    distances.filter(|&(distance, known)| known.eq_ignore_ascii_case(word) || near(distance, known)).min().map(|(_, known)| known)
 }
 
 /// The nearest of `known`, if no more than one letter in three is wrong: for places where another word may well be right.
@@ -33,5 +37,12 @@ mod tests {
         assert_eq!(slip("whlie", ["while"]), Some("while"));
         assert_eq!(did_you_mean("opp", known), " (did you mean 'op'?)");
         assert_eq!(did_you_mean("x", known), "");
+    }
+
+    #[test]
+    fn one_letter_is_not_another_and_case_alone_is_near() {
+        assert_eq!((near("a", ["b", "op"]), near("of", ["a", "x"]), near("q", ["qq"])), (None, None, None));
+        assert_eq!((near("a", ["A", "b"]), near("PTE", ["pte"])), (Some("A"), Some("pte")));
+        assert_eq!(near("ab", ["cd", "xy"]), None);
     }
 }

@@ -3,8 +3,9 @@
 use std::{cell::RefCell, collections::BTreeMap};
 
 use super::{
-    decl::{Decls, Def, MOST, unknown},
+    decl::{Decls, Def, MOST},
     unit::Result,
+    unknown::{unknown, unknown_in},
 };
 use crate::lang::{
     Diagnostic, Span,
@@ -59,7 +60,7 @@ pub(super) fn constant_item<'a>(consts: &Constants<'a>, name: &Name, value: &'a 
             return Err(if consts.exprs.len() > LONGEST { error.note(long) } else { error }.at(span, "comes back here"));
         };
         let Some(expr) = consts.exprs.get(name) else {
-            return Err(unknown("constant", &Name { text: name.to_owned(), span }, None, consts.exprs.keys().copied()));
+            return Err(unknown_in("constant", &Name { text: name.to_owned(), span }, None, consts.exprs.keys().copied()));
         };
         let value = constant(expr, &mut |name, span| look(consts, name, span, left))?;
         consts.known.borrow_mut().insert(name.to_owned(), value);

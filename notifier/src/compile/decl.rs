@@ -8,13 +8,14 @@ use super::{
     limits::{MOST_ELEMENTS, MOST_ERRORS, MOST_THREADS},
     ty::{LockKind, Ty},
     unit::Result,
+    unknown::unknown,
 };
 use crate::{
     lang::{
         Diagnostic, ITEM_WORDS, Span,
         ast::{self, Declarator, Expr, File, ItemKind, Name, Op, TypeKind},
     },
-    near::{near, slip},
+    near::slip,
 };
 
 /// The most objects of a kind, elements of an array, threads of a family, and rounds of a loop: enough for any ordering, and far
@@ -235,6 +236,7 @@ impl<'a> Decls<'a> {
                 let error = unknown("kind", kind, found, self.kinds.iter().map(|kind| kind.name));
                 return Err(match slip(&kind.text, ITEM_WORDS.iter().copied()) {
                     Some(word) => error.help(format!("did you mean `{word}`?")),
+                    None if !error.help.is_empty() => error,
                     None => error.note("an item begins with a keyword, or declares objects of a kind: `page A, B`"),
                 });
             }
@@ -374,16 +376,4 @@ fn twice<'n>(what: &str, names: impl Iterator<Item = &'n Name>) -> Option<Diagno
         seen.push(name);
     }
     None
-}
-
-/// Nothing of that kind has that name.
-pub(super) fn unknown<'n>(what: &str, name: &Name, found: Option<Def>, known: impl IntoIterator<Item = &'n str>) -> Diagnostic {
-    if let Some(found) = found {
-        return Diagnostic::error(format!("`{}` is no {what}", name.text)).at(name.span, format!("this is {}", found.what()));
-    }
-    let error = Diagnostic::error(format!("no {what} is called `{}`", name.text)).at(name.span, "not declared");
-    match near(&name.text, known) {
-        Some(close) => error.help(format!("did you mean `{close}`?")),
-        None => error,
-    }
 }

@@ -14,6 +14,7 @@ use crate::{
     lang::{
         Diagnostic, Span,
         ast::{BinaryOp, Domain, Expr, ExprKind, Name, UnaryOp},
+        habits::TRUTH,
     },
     model::{self, BinOp},
 };
@@ -39,8 +40,13 @@ impl Unit<'_> {
                 Operand::Value(value) => Ok(value),
                 Operand::Loc(loc) => match loc.ty {
                     Ty::Lock(_) | Ty::List(_) => {
-                        let what = self.decls.describe(loc.ty);
-                        Err(Diagnostic::error(format!("{what} has no value")).at(expr.span, "ask `held(l)`, `v in l`, …"))
+                        let (what, name) = (self.decls.describe(loc.ty), self.text(expr.span));
+                        let ask = if loc.ty.is_list() {
+                            format!("ask `v in {name}` or `list_empty({name})`")
+                        } else {
+                            format!("ask `held({name})`")
+                        };
+                        Err(Diagnostic::error(format!("{what} has no value")).at(expr.span, ask))
                     }
                     _ => self.load(loc, expr.span),
                 },
@@ -72,6 +78,7 @@ impl Unit<'_> {
         let what = self.decls.describe(value.ty);
         let error = Diagnostic::error("a condition is needed here").at(expr.span, format!("this is {what}"));
         Err(match value.ty {
+            Ty::Int(0 | 1, _) if matches!(expr.kind, ExprKind::Number(0 | 1)) => error.help("write `true` or `false`"),
             Ty::Int(..) => error.help("compare it with something: `!= 0`"),
             Ty::Ref { .. } => error.help("compare it with something: `!= none`"),
             _ => error,
@@ -130,7 +137,10 @@ impl Unit<'_> {
                 let (left, right) = (self.value(a)?, self.value(b)?);
                 if !left.ty.meets(right.ty) {
                     let (l, r) = (self.decls.describe(left.ty), self.decls.describe(right.ty));
-                    return Err(Diagnostic::error("these two cannot be equal").at(at, format!("{l} and {r}")));
+                    let error = Diagnostic::error("these two cannot be equal").at(at, format!("{l} and {r}"));
+                    let as_in_c = matches!((left.ty, right.ty), (Ty::Bool, Ty::Int(0 | 1, _)) | (Ty::Int(0 | 1, _), Ty::Bool))
+                        && [a, b].iter().any(|side| matches!(side.kind, ExprKind::Number(0 | 1)));
+                    return Err(if as_in_c { error.help(TRUTH) } else { error });
                 }
                 Ok(merge(Ty::Bool, fold::binary(op, left.expr.clone(), right.expr.clone()), left, right))
             }

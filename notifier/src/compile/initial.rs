@@ -1,14 +1,16 @@
 //! First values: what the text gives, and what holds where it gives none.
 
 use super::{
-    decl::{Decls, Def, VarDecl, unknown},
+    decl::{Decls, Def, VarDecl},
     storage::domain,
     ty::Ty,
     unit::Result,
+    unknown::{unknown, unknown_in},
 };
 use crate::lang::{
     Diagnostic,
     ast::{Expr, ExprKind, Name},
+    habits::TRUTH,
 };
 
 /// The first value where the text gives none.
@@ -81,12 +83,13 @@ pub(super) fn value(decls: &Decls<'_>, expr: &Expr, ty: Ty, each: Option<(&str, 
             Ok(found)
         }
         (Ty::Bool, ExprKind::Bool(value)) => Ok(i32::from(*value)),
+        (Ty::Bool, ExprKind::Number(0 | 1)) => Err(wrong().help(TRUTH)),
         (Ty::Enum(of), ExprKind::Name(name)) => match decls.get(name) {
             Some(Def::Value { of: found, value }) if found == of => Ok(value),
             found => {
                 let values = decls.enums[of].values.iter().map(String::as_str);
                 let name = Name { text: name.clone(), span: expr.span };
-                Err(unknown(&format!("value of `{}`", decls.enums[of].name), &name, found, values))
+                Err(unknown_in(&format!("value of `{}`", decls.enums[of].name), &name, found, values))
             }
         },
         (Ty::Ref { maybe: true, .. }, ExprKind::None) => Ok(0),

@@ -1,4 +1,44 @@
 //! Library texts: declarations that `use NAME` takes into a model.
 
+use crate::lang::{
+    Sources,
+    ast::{Item, ItemKind},
+    parse,
+};
+
 /// The texts, by name.
 pub(super) const TEXTS: &[(&str, &str)] = &[("memory", include_str!("../../library/memory.nst"))];
+
+/// The text that declares a name at its top level. Where that text is in use already, nobody has to ask.
+pub(super) fn declaring(name: &str) -> Option<&'static str> {
+    let declares = |text: &str| {
+        let file = parse(&Sources::new("library", text), 0);
+        file.is_ok_and(|file| file.items.iter().any(|item| names(item).contains(&name)))
+    };
+    TEXTS.iter().find(|(_, text)| declares(text)).map(|(text, _)| *text)
+}
+
+/// What an item declares.
+fn names(item: &Item) -> Vec<&str> {
+    match &item.kind {
+        ItemKind::Const { name, .. } | ItemKind::Kind { name, .. } | ItemKind::Thread { name, .. } => vec![&name.text],
+        ItemKind::Op(op) => vec![&op.name.text],
+        ItemKind::Enum { name, values } => [name].into_iter().chain(values).map(|name| name.text.as_str()).collect(),
+        ItemKind::Var { vars, .. } => vars.iter().map(|var| var.name.text.as_str()).collect(),
+        ItemKind::Objects { objects, .. } => objects.iter().map(|object| object.name.text.as_str()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_a_text_are_those_that_it_declares() {
+        for name in ["page", "virt", "ptl", "mmu_lock", "seq", "flush", "zap"] {
+            assert_eq!(declaring(name), Some("memory"), "{name}");
+        }
+        assert_eq!((declaring("pte"), declaring("x"), declaring("memory")), (None, None, None));
+    }
+}

@@ -23,6 +23,7 @@ mod stmt;
 mod storage;
 mod ty;
 mod unit;
+mod unknown;
 
 pub use memory::{BUFFERED, MemoryModel};
 pub use program::{Case, DEFAULT, Program, Rejected};

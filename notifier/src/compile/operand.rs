@@ -1,13 +1,14 @@
 //! What an expression stands for before anything is loaded: a value, a place, or a group of them.
 
 use super::{
-    decl::{Def, unknown},
+    decl::Def,
     flow::Fault,
     fold, limits,
     scope::Binding,
     storage::SlotId,
     ty::Ty,
     unit::{Result, Unit},
+    unknown::{suggest, unknown_in},
 };
 use crate::{
     lang::{
@@ -15,7 +16,6 @@ use crate::{
         ast::{Expr, ExprKind, Name},
     },
     model::{self, BinOp, VarId},
-    near::near,
 };
 
 /// What can be computed: an expression of the model, its type, what may go wrong on the way.
@@ -147,9 +147,8 @@ impl Unit<'_> {
             }
             None => {
                 let error = Diagnostic::error(format!("nothing is called `{name}`")).at(at, "not declared");
-                let near = near(name, self.scopes.names().chain(self.decls.names()));
-                return Err(match near {
-                    Some(close) => error.help(format!("did you mean `{close}`?")),
+                return Err(match suggest(name, self.scopes.names().chain(self.decls.names())) {
+                    Some(help) => error.help(help),
                     None => error.help(format!("a local variable begins with `let {name} = …`")),
                 });
             }
@@ -178,7 +177,7 @@ impl Unit<'_> {
         };
         let Some(number) = self.decls.kinds[kind].fields.iter().position(|f| f.name.text == field.text) else {
             let known = self.decls.kinds[kind].fields.iter().map(|f| f.name.text.as_str());
-            return Err(unknown(&format!("field of `{}`", self.decls.kinds[kind].name), field, None, known));
+            return Err(unknown_in(&format!("field of `{}`", self.decls.kinds[kind].name), field, None, known));
         };
         let mut faults = of.faults;
         if maybe {
@@ -203,7 +202,7 @@ impl Unit<'_> {
             Some((var, ty)) => Ok(Operand::Loc(local(*var, *ty))),
             None => {
                 let known = self.outer.keys().filter(|(of, _)| *of == thread).map(|(_, name)| name.as_str());
-                let error = unknown(&format!("local variable of `{name}`"), field, None, known);
+                let error = unknown_in(&format!("local variable of `{name}`"), field, None, known);
                 Err(error.note("only those of the outermost block keep their values"))
             }
         }

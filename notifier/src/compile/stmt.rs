@@ -4,12 +4,14 @@ use super::{
     flow::{Choice, Fault},
     fold,
     scope::{Label, Target},
+    ty::Ty,
     unit::{Atomic, Result, Unit},
 };
 use crate::{
     lang::{
         Diagnostic, Span,
-        ast::{Block, Expr, Quoted, Stmt, StmtKind},
+        ast::{Block, Expr, ExprKind, Quoted, Stmt, StmtKind},
+        habits::TRUTH,
     },
     model::{Action, VarId},
 };
@@ -59,7 +61,10 @@ impl Unit<'_> {
         let at = stmt.span;
         match &stmt.kind {
             StmtKind::Let { name, ty, value } => self.declare(name, ty.as_ref(), value.as_ref(), at),
-            StmtKind::Assign { place, how, value } => self.assign(place, *how, value.as_ref(), at),
+            StmtKind::Assign { place, how, value } => {
+                let result = self.assign(place, *how, value.as_ref(), at);
+                result.map_err(|error| self.truth_as_in_c(error, place, value.as_ref()))
+            }
             StmtKind::Call { name, args, .. } => self.call(name, args, at),
             StmtKind::If { condition, then, otherwise } => self.either(condition, then, otherwise.as_ref(), at),
             StmtKind::Loop(body) => self.endless(body, at),
@@ -85,6 +90,13 @@ impl Unit<'_> {
                 self.statement(inner)
             }
         }
+    }
+
+    /// `done = 1`, where `done` is a flag.
+    fn truth_as_in_c(&mut self, error: Diagnostic, place: &Expr, value: Option<&Expr>) -> Diagnostic {
+        let number = value.is_some_and(|value| matches!(value.kind, ExprKind::Number(0 | 1)));
+        let a_flag = number && self.place(place).is_ok_and(|place| place.ty == Ty::Bool);
+        if a_flag { error.help(TRUTH) } else { error }
     }
 
     /// Does what others cannot see: together with the step before.

@@ -3,10 +3,11 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    decl::{Decls, VarDecl, unknown},
+    decl::{Decls, VarDecl},
     initial,
     limits::MOST_ELEMENTS,
     ty::Ty,
+    unknown::unknown_in,
 };
 use crate::{
     lang::{
@@ -125,7 +126,7 @@ impl Storage {
             for (name, _) in kind.objects.iter().flat_map(|object| object.fields) {
                 if !kind.fields.iter().any(|field| field.name.text == name.text) {
                     let fields = kind.fields.iter().map(|field| field.name.text.as_str());
-                    errors.push(unknown(&format!("field of `{}`", kind.name), name, None, fields));
+                    errors.push(unknown_in(&format!("field of `{}`", kind.name), name, None, fields));
                 }
             }
         }

@@ -3,6 +3,7 @@
 use super::{
     Diagnostic, Diagnostics, Sources,
     ast::Span,
+    habits,
     parse::ENOUGH,
     token::{BadToken, Placed, Token},
 };
@@ -66,6 +67,11 @@ pub(crate) fn lex(sources: &Sources, text: u16) -> Result<Lexed<'_>, Diagnostics
             }
             Ok(Token::Sep) => end_of_statement(&mut pending, &lexed.tokens, Some(Placed { token: Token::Sep, start, end })),
             Ok(token) => lexed.push(&mut pending, Placed { token, start, end }),
+            // A byte order mark, as some editors write it.
+            Err(BadToken::Character) if start == 0 && content.starts_with('\u{feff}') => continue,
+            Err(BadToken::Character) if is_address(content, range.start) => {
+                lexed.address(place(range.start, range.end), content);
+            }
             Err(bad) => {
                 lexed.bad(bad, place(range.start, range.end), &content[range]);
                 // What stands for a word: nothing is to follow from its absence.
@@ -110,6 +116,23 @@ impl<'t> Lexed<'t> {
         self.tokens.push(next);
     }
 
+    /// Reports the `&` of `spin_lock(&ptl)`, and with it what will be wrong with the call.
+    fn address(&mut self, span: Span, content: &str) {
+        let rest = content.get(span.end as usize..).unwrap_or_default();
+        let name: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        let mut problem =
+            Diagnostic::error("there are no addresses").at(span, "not needed").help(format!("name it without the `&`: `{name}`"));
+        let open = self.tokens.iter().rposition(|placed| placed.token == Token::LParen);
+        let call = open.and_then(|open| self.tokens.get(open.checked_sub(1)?)).map(|placed| placed.token);
+        if let Some(Token::Name(call)) = call
+            && !self.tokens.iter().skip(open.unwrap_or(0)).any(|placed| placed.token == Token::RParen)
+            && let Some(advice) = habits::instead(call)
+        {
+            problem = problem.help(format!("for `{call}`, {advice}"));
+        }
+        self.report(problem);
+    }
+
     /// Reports what is no word.
     fn bad(&mut self, bad: BadToken, span: Span, slice: &'t str) {
         let problem = match bad {
@@ -123,7 +146,11 @@ impl<'t> Lexed<'t> {
             BadToken::Number => Diagnostic::error(format!("`{slice}` is neither a number nor a name"))
                 .at(span, "")
                 .help("numbers are decimal, and names do not begin with a digit"),
-            BadToken::CComment => Diagnostic::error("a comment as in C").at(span, "").help("comments begin with `#`"),
+            BadToken::CComment => {
+                let first_line = slice.lines().next().map_or(0, str::len);
+                let span = Span { end: span.start + narrow(first_line), ..span };
+                Diagnostic::error("a comment as in C").at(span, "").help("comments begin with `#`")
+            }
             BadToken::Character => {
                 let mut problem = Diagnostic::error(format!("`{slice}` is no word of the language")).at(span, "");
                 problem.help.extend(instead(slice).map(str::to_owned));
@@ -135,10 +162,22 @@ impl<'t> Lexed<'t> {
         if bad == BadToken::Character && last.is_some_and(|(last, _)| last.end == span.start) {
             return;
         }
+        self.report(problem);
+    }
+
+    fn report(&mut self, problem: Diagnostic) {
         if self.problems.len() < ENOUGH {
             self.problems.push(problem);
         }
     }
+}
+
+/// A `&` that takes an address, as in C: a name follows at once, and no operand stands directly before it.
+fn is_address(content: &str, at: usize) -> bool {
+    let Some((before, after)) = content.split_at_checked(at) else { return false };
+    let operand = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ')' | ']' | '&');
+    let name = |c: char| c.is_ascii_alphabetic() || c == '_';
+    after.strip_prefix('&').is_some_and(|rest| rest.starts_with(name)) && !before.ends_with(operand)
 }
 
 /// What was meant with a character that is no word.

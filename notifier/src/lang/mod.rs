@@ -1,9 +1,11 @@
 //! The step language: text to a compiled [`Model`](crate::model::Model).
 
 mod actions;
+mod as_in_c;
 pub mod ast;
 mod diagnostic;
 mod fmt;
+pub(crate) mod habits;
 mod items;
 mod lines;
 mod nesting;

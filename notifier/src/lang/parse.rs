@@ -81,6 +81,10 @@ fn parse_item(place: Place<'_, '_>, chunk: Chunk<'_, '_>, findings: &mut Vec<Dia
     }
     let mut broken = Broken::default();
     let words = chunk.tokens.iter().map(|placed| Ok((placed.start, placed.token, placed.end)));
+    if let Some(stray) = place.stray_expectation() {
+        findings.push(stray);
+        return None;
+    }
     let result = ItemParser::new().parse(place.text, &mut broken, words);
     let before = findings.len();
     findings.append(&mut broken.problems);

@@ -38,6 +38,9 @@ impl Place<'_, '_> {
             (at, span, token) = (at + 1, next.span(self.text), Some(next.token));
         }
         let statement = self.statement(at);
+        if let Some(foreign) = self.as_in_c(statement, at) {
+            return foreign;
+        }
         if let Some(misspelt) = self.misspelt(statement, at, span) {
             return misspelt;
         }
@@ -121,11 +124,16 @@ fn advice(token: Option<Token<'_>>, expected: &Expected<'_>, before: &[Placed<'_
         {
             "a word of the language cannot be a name"
         }
-        Token::Greater if last == Some(Token::Minus) => "fields are written with a dot: `x.pte`",
         Token::Assign if expected.has("\"==\"") || expected.has("\"+\"") => "`==` compares, `=` writes",
         Token::EqEq if matches!(head, Some(Token::Name(_))) && !expected.has("\"==\"") => "`=` writes, `==` compares",
         token if is_comparison(&token) && compared() => "comparisons do not chain: write `a < b && b < c`",
         Token::Forall | Token::Exists | Token::Any => "put it in parentheses",
+        Token::LParen if last == Some(Token::For) => "write `for i in 0..2 { … }`",
+        Token::Sep | Token::Name(_) | Token::Return | Token::Break | Token::Continue | Token::Goto
+            if expected.has("\"{\"") && matches!(head, Some(Token::If | Token::While | Token::Else)) =>
+        {
+            "the body stands in braces: `if done { n = 1 }`"
+        }
         Token::Else => "an `else` follows the `}` of its `if`",
         _ => return None,
     })

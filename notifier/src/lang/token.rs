@@ -41,6 +41,7 @@ pub(crate) enum Token<'t> {
     #[regex("\"[^\"\n]*", |_| Err(BadToken::OpenText))]
     #[regex("'[^'\n]*'", |_| Err(BadToken::Quotes))]
     #[regex("//[^\n]*", |_| Err(BadToken::CComment), allow_greedy = true)]
+    #[token("/*", c_comment)]
     Text(&'t str),
 
     // Items.
@@ -217,6 +218,14 @@ pub(crate) enum Token<'t> {
     Percent,
     #[token("!")]
     Not,
+}
+
+/// A comment as in C, up to its end; one that has none ends with its line.
+fn c_comment<'t>(lex: &mut logos::Lexer<'t, Token<'t>>) -> Result<&'t str, BadToken> {
+    let rest = lex.remainder();
+    let line = rest.find('\n').unwrap_or(rest.len());
+    lex.bump(rest.find("*/").map_or(line, |end| end + 2));
+    Err(BadToken::CComment)
 }
 
 /// A token with its place.

@@ -66,3 +66,9 @@ fn what_is_no_text_is_said_to_be_none() {
     assert!(findings(&"\n".repeat((1 << 20) + 1)).to_string().contains("the limit is 1 MiB"));
     assert!(parse(&Sources::new("x", ""), 7).is_err());
 }
+
+#[test]
+fn a_byte_order_mark_is_skipped_at_the_beginning_only() {
+    assert!(parse(&Sources::new("bom.nst", "\u{feff}thread a { }"), 0).is_ok());
+    assert!(findings("thread a { } \u{feff}").to_string().contains("is no word"));
+}

@@ -9,12 +9,12 @@ mod rcu;
 
 use super::{
     assign::Special,
-    decl::unknown,
     flow::Fault,
     fold,
     operand::{Operand, Value},
     ty::Ty,
     unit::{Result, Unit},
+    unknown::{is_no, unknown},
 };
 use crate::{
     lang::{
@@ -163,10 +163,10 @@ pub(super) fn at_end(unit: &Unit<'_>) -> Vec<Action> {
 
 fn no_operation(unit: &Unit<'_>, name: &Name) -> Diagnostic {
     let ops = unit.decls.ops.iter().map(|op| op.name.text.as_str());
-    let mut found = unit.decls.get(&name.text);
-    if unit.op(&name.text).is_some() {
-        found = None;
+    if unit.scopes.get(&name.text).is_some() {
+        return is_no("operation", name, "a local variable or parameter");
     }
+    let found = unit.decls.get(&name.text).filter(|_| unit.op(&name.text).is_none());
     unknown("operation", name, found, ops.chain(NAMES.iter().copied()).chain(STATEMENT_WORDS.iter().copied()))
 }
 

@@ -3,13 +3,13 @@
 use super::{arguments, rcu::sections};
 use crate::{
     compile::{
-        decl::unknown,
         flow::{Choice, Fault},
         fold,
         operand::{Loc, Operand, Value},
         storage::Lifetime,
         ty::Ty,
         unit::{Result, Unit},
+        unknown::unknown,
     },
     lang::{
         Diagnostic, Span,

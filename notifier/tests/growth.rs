@@ -30,7 +30,12 @@ fn compile(what: &str, text: String) {
             }
             Err(rejected) => {
                 let said = rejected.render(false);
-                format!("{} findings in {} bytes: {}", rejected.diagnostics.0.len(), said.len(), rejected.diagnostics.0[0].message)
+                format!(
+                    "{} findings in {} bytes: {}",
+                    rejected.diagnostics.0.len(),
+                    said.len(),
+                    rejected.diagnostics.0[0].message
+                )
             }
         };
         done.send(outcome).expect("somebody waits");
@@ -77,7 +82,9 @@ fn operations_of_operations() {
 
 #[test]
 fn loops_in_loops() {
-    for body in ["x = 1", "", "r = 1", "y = 1", "if x == 1 { r = 2 }", "if r == 1 { return }", "let k = r", "atomic { x = r; r = x }"] {
+    for body in
+        ["x = 1", "", "r = 1", "y = 1", "if x == 1 { r = 2 }", "if r == 1 { return }", "let k = r", "atomic { x = r; r = x }"]
+    {
         compile(body, thread(&nested(6, "repeat 64 { ", body, " }")));
         compile(body, thread(&nested(6, "for p in page { ", body, " }")));
         let atomic = format!("atomic {{ {} }}", nested(6, "repeat 64 { ", body, " }"));
@@ -92,7 +99,13 @@ fn quantifiers_in_quantifiers() {
         let quantifiers: String = (0..6).map(|i| format!("forall p{i} in page: ")).collect();
         compile(condition, thread(&format!("wait {quantifiers}({condition})")));
         compile(condition, thread("x = 1") + &format!("\nnever {quantifiers}({condition})"));
-        compile(condition, thread(&format!("x = 1; {}", format!("assert forall q in page: q.data == 1 && {condition}\n").repeat(60))).replace("p0", "p").replace("p1", "p").replace("p2", "p"));
+        compile(
+            condition,
+            thread(&format!("x = 1; {}", format!("assert forall q in page: q.data == 1 && {condition}\n").repeat(60)))
+                .replace("p0", "p")
+                .replace("p1", "p")
+                .replace("p2", "p"),
+        );
     }
 }
 
@@ -107,7 +120,8 @@ fn expressions_in_expressions() {
 
 #[test]
 fn branches_after_branches() {
-    for (way, label) in [("return", ""), ("goto out", "; out: x = 1"), ("r = 2", ""), ("x = r", ""), ("if r == 3 { x = 2 }", "")] {
+    for (way, label) in [("return", ""), ("goto out", "; out: x = 1"), ("r = 2", ""), ("x = r", ""), ("if r == 3 { x = 2 }", "")]
+    {
         let text = |count: usize| thread(&format!("{}{label}", format!("if r == 1 {{ {way} }}\n").repeat(count)));
         for count in [20, 300, 5_000] {
             compile(way, text(count));
@@ -125,12 +139,18 @@ fn wide_states() {
     let fields: String = (0..3_000).map(|i| format!("f{i}[64]: 0..0\n")).collect();
     compile("fields", format!("kind big {{ {fields} }}\nbig B[i in 0..63]\nthread t {{ B[0].f0[0] = 0 }}"));
     let locks: String = (0..2_000).map(|i| format!("l{i}[64]: rwsem\n")).collect();
-    compile("locks", format!("kind big {{ {locks} }}\nbig B[i in 0..63]\nthread t[i in 0..63] {{ read_lock B[0].l0[0]; read_unlock B[0].l0[0] }}"));
+    compile(
+        "locks",
+        format!(
+            "kind big {{ {locks} }}\nbig B[i in 0..63]\nthread t[i in 0..63] {{ read_lock B[0].l0[0]; read_unlock B[0].l0[0] }}"
+        ),
+    );
     let lists: String = (0..2_000).map(|i| format!("q{i}[64]: list of big\n")).collect();
     compile("lists", format!("kind big {{ {lists} }}\nbig B[i in 0..63]\nthread t {{ list_add(B[0], B[0].q0[0]) }}"));
     let threads: String = (0..20_000).map(|i| format!("thread t{i} {{ x = 1 }}\n")).collect();
     compile("threads", format!("var x: 0..1\n{threads}"));
-    let threads: String = (0..1_000).map(|i| format!("thread t{i}[i in 0..63] {{ rcu_read_lock; x = 1; rcu_read_unlock }}\n")).collect();
+    let threads: String =
+        (0..1_000).map(|i| format!("thread t{i}[i in 0..63] {{ rcu_read_lock; x = 1; rcu_read_unlock }}\n")).collect();
     compile("families of threads", format!("var x: 0..1\n{threads}"));
     compile("locals", thread(&(0..30_000).map(|i| format!("let k{i} = x\n")).collect::<String>()));
 }
@@ -139,10 +159,16 @@ fn wide_states() {
 fn long_texts() {
     compile("stores", thread(&"x = 1\n".repeat(150_000)));
     compile("mistakes", thread(&"y = 1\n".repeat(150_000)));
-    compile("lists", format!("var l: list of page\n{}", thread(&"list_add_before(F[1], p, l); list_del(F[1], l)\n".repeat(20_000))));
+    compile(
+        "lists",
+        format!("var l: list of page\n{}", thread(&"list_add_before(F[1], p, l); list_del(F[1], l)\n".repeat(20_000))),
+    );
     compile("properties", thread("x = 1") + &"\nnever forall p in page: p.data == 1 && p.next.data == 2".repeat(15_000));
     compile("ops", thread("x = 1") + &(0..30_000).map(|i| format!("\nop o{i}(a) {{ a = 1 }}")).collect::<String>());
-    compile("orderings", thread("o; x = 1") + "\nop o\n" + &(0..20_000).map(|i| format!("ordering o{i} {{ x = 1 }}\n")).collect::<String>());
+    compile(
+        "orderings",
+        thread("o; x = 1") + "\nop o\n" + &(0..20_000).map(|i| format!("ordering o{i} {{ x = 1 }}\n")).collect::<String>(),
+    );
     compile("fences", thread(&"smp_wmb; x = 1; smp_rmb; r = x; smp_mb\n".repeat(25_000)));
     compile("references", thread(&"if p != none { free p }; e = alloc(page)\n".repeat(15_000)));
 }

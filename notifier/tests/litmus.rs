@@ -48,12 +48,7 @@ const TESTS: &[Litmus] = &[
     ),
     ("SB+atomics", &["atomic { x = 1 }; let r = y", "atomic { y = 1 }; let r = x"], "a.r == 0 && b.r == 0", Nowhere),
     ("SB+cas", &["cas(x, 0, 1); let r = y", "cas(y, 0, 1); let r = x"], "a.r == 0 && b.r == 0", Nowhere),
-    (
-        "SB+locks",
-        &["lock l; x = 1; unlock l; let r = y", "lock m; y = 1; unlock m; let r = x"],
-        "a.r == 0 && b.r == 0",
-        Nowhere,
-    ),
+    ("SB+locks", &["lock l; x = 1; unlock l; let r = y", "lock m; y = 1; unlock m; let r = x"], "a.r == 0 && b.r == 0", Nowhere),
     (
         "SB+stores in order",
         &["x = 1; smp_wmb; z = 1; smp_wmb; smp_rmb; let r = y", "y = 1; smp_mb; let r = x"],
@@ -83,24 +78,9 @@ const TESTS: &[Litmus] = &[
     ("MP+release", &["x = 1; store_release(y, 1)", "let r = y; let s = x"], "b.r == 1 && b.s == 0", Weak),
     ("MP+acquire", &["x = 1; y = 1", "let r = load_acquire(y); let s = x"], "b.r == 1 && b.s == 0", Weak),
     ("MP+release of the data", &["store_release(x, 1); y = 1", "let r = y; smp_rmb; let s = x"], "b.r == 1 && b.s == 0", Weak),
-    (
-        "MP+lock",
-        &["lock l; x = 1; y = 1; unlock l", "lock l; let r = y; let s = x; unlock l"],
-        "b.r == 1 && b.s == 0",
-        Nowhere,
-    ),
-    (
-        "MP+three stores",
-        &["x = 1; z = 1; smp_wmb; y = 1", "let r = y; smp_rmb; let s = x"],
-        "b.r == 1 && b.s == 0",
-        Nowhere,
-    ),
-    (
-        "MP+wait",
-        &["x = 1; smp_wmb; y = 1", "wait y == 1; smp_rmb; let s = x"],
-        "b.s == 0",
-        Nowhere,
-    ),
+    ("MP+lock", &["lock l; x = 1; y = 1; unlock l", "lock l; let r = y; let s = x; unlock l"], "b.r == 1 && b.s == 0", Nowhere),
+    ("MP+three stores", &["x = 1; z = 1; smp_wmb; y = 1", "let r = y; smp_rmb; let s = x"], "b.r == 1 && b.s == 0", Nowhere),
+    ("MP+wait", &["x = 1; smp_wmb; y = 1", "wait y == 1; smp_rmb; let s = x"], "b.s == 0", Nowhere),
     (
         "MP+address",
         &["A.data = 1; smp_wmb; p = A", "let q = p; let s: 0..1; if q != none { s = q.data }"],

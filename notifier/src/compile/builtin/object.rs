@@ -76,9 +76,8 @@ fn fresh(unit: &mut Unit<'_>, kind: usize, object: i32) -> Vec<Action> {
             let its = elements.skip((object * each) as usize).take(each as usize);
             its.map(|(element, i)| (fold::constant(i), fold::constant(element.init))).collect()
         };
-        let set = |var: VarId, each: i32| {
-            first(var, each).into_iter().map(move |(i, value)| Action::Set(fold::place(var, i), value))
-        };
+        let set =
+            |var: VarId, each: i32| first(var, each).into_iter().map(move |(i, value)| Action::Set(fold::place(var, i), value));
         match slot.ty {
             Ty::List(of) => {
                 let members = unit.decls.kinds[of].objects.len().max(1) as i32;

@@ -105,12 +105,29 @@ impl Told<'_> {
             told.extend(self.step(before, *id, after, repeats));
             before = after;
         }
-        if let (Cause::Step { .. }, Some(last)) = (&violation.what, told.last_mut()) {
-            // It has changed nothing, and what it would have read counts no more.
+        if let (Cause::Step { at, .. }, Some(last)) = (&violation.what, told.last_mut()) {
             last.fails = true;
-            last.changes.clear();
+            last.failing = self.failing(last, *at);
         }
         told
+    }
+
+    /// What fails in a step, where that is not what the step is: what looks at local variables only happens together with the step before.
+    fn failing(&self, step: &TakenStep, at: Span) -> Option<String> {
+        const LONGEST: usize = 60;
+        let lines = self.sources.slice(at).lines().map(|line| line.split('#').next().unwrap_or(""));
+        let line = lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
+        let place = self.place(at);
+        if place == step.place && (step.step.contains(&line) || line.starts_with(step.step.trim_end_matches(" …"))) {
+            return None;
+        }
+        let text = if line.chars().count() <= LONGEST {
+            line
+        } else {
+            format!("{} …", line.chars().take(LONGEST - 2).collect::<String>().trim_end())
+        };
+        let library = place.library.map(|name| format!("{name}:")).unwrap_or_else(|| "line ".to_owned());
+        Some(format!("{text} ({library}{})", place.line))
     }
 
     fn step(&self, before: &State, id: StepId, after: &State, repeats: bool) -> Option<TakenStep> {
@@ -121,6 +138,7 @@ impl Told<'_> {
             place: self.place(step.at),
             changes: show::told(self.model, before, id, after),
             fails: false,
+            failing: None,
             repeats,
             beside: step.from.is_none(),
         })

@@ -81,7 +81,7 @@ pub struct CaseResult {
     pub bound: Option<&'static str>,
     /// How it walked, where it did not explore everything.
     pub random: Option<Random>,
-    /// States seen.
+    /// States seen; of random walks, visits to states: how many of them are different, nobody keeps.
     pub states: u64,
     /// Steps taken from them.
     pub transitions: u64,

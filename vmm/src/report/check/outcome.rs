@@ -64,7 +64,8 @@ fn replay(path: &str, program: &Program, case: &Case, random: Option<Random>) ->
 /// As a shell has to read it to get it back.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./+,=@:".contains(c);
-    let option = word.starts_with('-');
+    // Alone it is standard input.
+    let option = word.starts_with('-') && word != "-";
     let path = if option { format!("./{word}") } else { word.to_owned() };
     if !path.is_empty() && path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
@@ -183,6 +184,7 @@ mod tests {
         assert_eq!(quoted("a/b-1.nst"), "a/b-1.nst");
         assert_eq!(quoted("it's here.nst"), r"'it'\''s here.nst'");
         assert_eq!((quoted("").as_str(), quoted("--x").as_str()), ("''", "./--x"));
+        assert_eq!(quoted("-"), "-");
     }
 
     #[test]

@@ -92,6 +92,10 @@ impl Dice {
                     let why = format!("check {}", self.below(3));
                     Action::Fail { when: and(self.condition(), self.condition()), why: why.into(), at: nowhere() }
                 }
+                2 if self.one_in(4) => {
+                    let which = self.below(self.vars.len() as i32);
+                    Action::Forget(self.vars[which as usize].0)
+                }
                 _ => self.set(),
             })
             .collect()

@@ -93,6 +93,10 @@ fn fold_all(model: &Model, layout: &Layout, known: &mut Known, actions: &[Action
                 }
                 folded.push(action);
             }
+            Action::Forget(var) => {
+                let sets: Vec<_> = Action::forgetting(model, *var).collect();
+                folded.extend(fold_all(model, layout, known, &sets));
+            }
             Action::If(when, then, other) => match fold(model, layout, known, when) {
                 Expr::Const(0) => folded.extend(fold_all(model, layout, known, other)),
                 Expr::Const(_) => folded.extend(fold_all(model, layout, known, then)),
@@ -129,6 +133,8 @@ fn sequence(emit: &mut Emitter<'_>, failures: &mut Vec<Failure>, actions: &[Acti
     for action in actions {
         match action {
             Action::Set(place, value) => set(emit, place, value),
+            // Folding has put constants in its place.
+            Action::Forget(_) => {}
             Action::If(when, then, other) => {
                 let (no, end) = (emit.label(), emit.label());
                 emit.branch(when, false, no, 0);

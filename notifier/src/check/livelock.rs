@@ -54,7 +54,7 @@ fn targets(actions: &[Action], pc: VarId, to: &mut Vec<Option<i32>>) -> bool {
                 let both = [targets(then, pc, to), targets(other, pc, to)];
                 certain |= both == [true, true];
             }
-            Action::Set(..) | Action::Fail { .. } => {}
+            Action::Set(..) | Action::Forget(_) | Action::Fail { .. } => {}
         }
     }
     certain

@@ -60,6 +60,7 @@ impl Elements {
         for action in actions {
             match action {
                 Action::Set(place, _) => self.add_place(layout, place, true),
+                Action::Forget(var) => layout.elements(*var).for_each(|element| self.add(element)),
                 Action::If(_, then, other) => {
                     self.add_writes(layout, then);
                     self.add_writes(layout, other);
@@ -83,6 +84,7 @@ impl Elements {
                     self.add_all(layout, then);
                     self.add_all(layout, other);
                 }
+                Action::Forget(_) => {}
                 Action::Fail { when, .. } => self.add_reads(layout, when),
             }
         }

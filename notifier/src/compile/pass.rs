@@ -147,6 +147,10 @@ impl<'a> Unit<'a> {
                         element.init = value;
                     }
                 }
+                Action::Forget(var) => {
+                    let var = &mut self.storage.vars[var.0 as usize];
+                    var.elements.iter_mut().for_each(|element| element.init = var.domain.lo);
+                }
                 Action::If(condition, yes, no) => {
                     let way = if self.first_value(condition) == 0 { no } else { yes };
                     self.enter(way);

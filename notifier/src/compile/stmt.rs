@@ -107,12 +107,9 @@ impl Unit<'_> {
         self.graph.local(actions);
     }
 
-    /// Local variables go back to their first values, so that states that differ only in what nobody will read again are one.
+    /// Local variables go out of scope.
     pub(super) fn reset(&mut self, locals: &[VarId]) {
-        let first = |var: &VarId| self.storage.vars[var.0 as usize].domain.lo;
-        let actions = locals.iter().map(|var| Action::Set(fold::place(*var, fold::constant(0)), fold::constant(first(var))));
-        let actions = actions.collect();
-        self.graph.local(actions);
+        self.graph.local(locals.iter().copied().map(Action::Forget).collect());
     }
 
     fn wait(&mut self, condition: &Expr, at: Span) -> Result<()> {

@@ -74,10 +74,12 @@ impl Unit<'_> {
         }
         let thread = &self.decls.threads[self.thread].name;
         let called = format!("{thread}.{name}");
-        let alike = self.storage.vars.iter().filter(|var| var.elements[0].name == called).count();
-        let unique = if alike == 0 { called.clone() } else { format!("{called}.{}", alike + 1) };
+        // Another variable of the same name is another variable, also in a counterexample.
+        let taken = |name: &String| self.storage.vars.iter().any(|var| var.name == *name);
+        let numbered = (2..).map(|number| format!("{called}.{number}"));
+        let unique = std::iter::once(called.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or_default();
         let domain = domain(self.decls, ty);
-        let element = Element { name: called, init: domain.lo };
+        let element = Element { name: unique.clone(), init: domain.lo };
         let var = self.storage.add(unique, Role::Local(ThreadId(self.thread as u32)), domain, vec![element]);
         self.locals.insert(key, var);
         var

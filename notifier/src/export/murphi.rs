@@ -84,23 +84,26 @@ const RESERVED: &[&str] = &[
 /// The model in Murphi: the same states, a rule for each step, and what our verdict says as invariants (also for deadlock), cover
 /// properties (`sometimes`) and a liveness property (livelock; both are extensions of `rumur`).
 ///
+/// `file` is the name of the file that it will be in, for the command lines in its head.
+///
 /// # Errors
 /// Where the model cannot mean the same in Murphi.
-pub fn murphi(model: &Model) -> Result<String, ExportError> {
+pub fn murphi(model: &Model, file: &str) -> Result<String, ExportError> {
     let names = head::identifiers(model, &mut Names::new(RESERVED, false));
     let writer = Writer { language: Language::Murphi, names, offsets: Vec::new() };
     let (steps, properties) = (head::steps(model, &writer)?, head::properties(model, &writer)?);
     let finished = head::finished(model, &writer);
 
+    let stem = file.strip_suffix(".m").unwrap_or(file);
     let mut out = String::new();
     let _ = write!(
         out,
         "-- {}\n\
          --\n\
-         --   rumur --threads 1 --deadlock-detection off --value-type int32_t --output model.c model.m\n\
-         --   cc -O2 -mcx16 -o model model.c -lpthread -latomic && ./model\n\
+         --   rumur --threads 1 --deadlock-detection off --value-type int32_t --output {stem}.c {file}\n\
+         --   cc -O2 -mcx16 -o {stem} {stem}.c -lpthread -latomic && ./{stem}\n\
          --\n\
-         -- Its states are those of nostale; of the transitions it leaves out the first state's. Deadlock, where it counts, is an invariant.\n\n\
+         -- Where nothing fails, its states are those of nostale; of the transitions it leaves out the first state's. Deadlock, where it counts, is an invariant.\n\n\
          var\n",
         head::origin(model)
     );

@@ -148,6 +148,7 @@ impl<'m> Plain<'m> {
         for action in actions {
             match action {
                 Action::Set(place, value) => plain.extend(self.set(place, self.expr(value)?)?),
+                Action::Forget(var) => plain.extend(self.actions(&Action::forgetting(self.model, *var).collect::<Vec<_>>())?),
                 Action::If(condition, then, otherwise) => {
                     let (then, otherwise) = (self.actions(then)?, self.actions(otherwise)?);
                     plain.push(Action::If(self.expr(condition)?, then, otherwise));

@@ -127,9 +127,11 @@ const RESERVED: &[&str] = &[
 /// A violated property is an option of its own, whose only step is a failing assertion; a deadlock is an invalid end state. Each
 /// `sometimes` is looked for by a search of its own. Livelock (of ours) cannot be said in Promela.
 ///
+/// `file` is the name of the file that it will be in, for the command lines in its head.
+///
 /// # Errors
 /// Where the model cannot mean the same in Promela.
-pub fn promela(model: &Model) -> Result<String, ExportError> {
+pub fn promela(model: &Model, file: &str) -> Result<String, ExportError> {
     let names = head::identifiers(model, &mut Names::new(RESERVED, true));
     let offsets = model.vars.iter().map(offset).collect();
     let writer = Writer { language: Language::Promela, names, offsets };
@@ -140,16 +142,18 @@ pub fn promela(model: &Model) -> Result<String, ExportError> {
     let _ = write!(
         out,
         "/* {}\n *\n\
-         \x20*   spin -o3 -a model.pml\n\
+         \x20*   spin -o3 -a {file}\n\
          \x20*   cc -O2 -DSAFETY -DNOREDUCE -o pan pan.c && ./pan -m1000000\n\
          \x20*\n\
-         \x20* Its states (stored) and transitions are those of nostale{}\n\
-         \x20* A shortest way to a violation: -DBFS instead of -DNOREDUCE; replay it with spin -t -p -g model.pml\n",
+         \x20* Where nothing fails, its states (stored) and transitions are those of nostale{}\n\
+         {}\
+         \x20* A shortest way to a violation: -DBFS instead of -DNOREDUCE; replay it with spin -t -p -g {file}\n",
         head::origin(model),
         if model.forbid_deadlock { ", but for one transition more for each finished state." } else { "." },
+        if model.forbid_livelock { " * Livelock, which nostale forbids here, is not looked for by spin.\n" } else { "" },
     );
     for (number, property) in properties.iter().filter(|property| sometimes(property.property.ask)).enumerate() {
-        let _ = writeln!(out, " * spin -DSOMETIMES={number} -o3 -a model.pml: fails if {} comes true", property.title);
+        let _ = writeln!(out, " * spin -DSOMETIMES={number} -o3 -a {file}: fails if {} comes true", property.title);
     }
     out.push_str(" */\n");
     for (var, name) in model.vars.iter().zip(&writer.names) {

@@ -17,7 +17,7 @@ fn property(ask: Ask, condition: Expr, text: &str) -> Property {
 
 /// The guard of the first step, and its actions.
 fn first_rule(model: &Model) -> String {
-    let text = murphi(model).expect("small numbers");
+    let text = murphi(model, "two.m").expect("small numbers");
     let rule = text.split("rule \"").nth(1).and_then(|rule| rule.split("end;\n\n").next()).expect("a rule");
     rule.to_owned()
 }
@@ -30,8 +30,9 @@ fn a_model_in_murphi() {
         property(Ask::Finally, read_at(1, Expr::Const(1)), "finally B.pte != none"),
         property(Ask::Sometimes, Expr::Not(Box::new(read(0))), "sometimes !flag"),
     ];
-    let text = murphi(&model).expect("no arithmetic");
+    let text = murphi(&model, "two.m").expect("no arithmetic");
     let (head, body) = text.split_once("var\n").expect("variables");
+    assert!(head.contains("--output two.c two.m\n") && head.contains("-- Where nothing fails, its states"));
     assert!(head.starts_with("-- two pages (default), exported by nostale check\n") && head.contains("--value-type int32_t"));
     let expected = r#"  flag: 0..1; -- flag
   page_pte: array[0..1] of 0..2; -- A.pte, B.pte: 0 none, 1 A, 2 B
@@ -74,7 +75,8 @@ fn a_model_in_promela() {
         property(Ask::Sometimes, Expr::Not(Box::new(read(0))), "sometimes !flag"),
     ];
     model.steps[1].actions.insert(0, fail(read(0), "100 %"));
-    let text = promela(&model).expect("no arithmetic");
+    let text = promela(&model, "two.pml").expect("no arithmetic");
+    assert!(text.contains("spin -o3 -a two.pml\n") && text.contains("is not looked for by spin"), "{text}");
     let body = text.split_once(" */\nbit").expect("variables").1;
     let expected = r#" flag = 1; /* flag */
 byte page_pte[2] = { 2, 1 }; /* A.pte, B.pte: 0 none, 1 A, 2 B */
@@ -111,7 +113,7 @@ active proctype steps() {
 "#;
     assert_eq!(body, expected);
     model.forbid_deadlock = false;
-    let text = promela(&model).expect("no arithmetic");
+    let text = promela(&model, "two.pml").expect("no arithmetic");
     assert!(text.contains("{\nend:\n  do\n") && !text.contains(":: (FINISHED)"), "{text}");
 }
 
@@ -136,7 +138,7 @@ fn spin_gets_no_array_indexed_with_its_own_element() {
     let mut model = with_guard(own);
     let index = Some(Box::new(read_at(1, Expr::Const(1))));
     model.steps[0].actions = vec![Action::Set(Place { var: VarId(1), index }, Expr::Const(2))];
-    let text = promela(&model).expect("small numbers");
+    let text = promela(&model, "two.pml").expect("small numbers");
     assert!(text.contains("((page_pte[1] == 1) -> page_pte[1] : page_pte[0])"), "{text}");
     assert!(text.contains("if :: (page_pte[1] == 1) ->\n        page_pte[1] = 2;\n      :: else ->"), "{text}");
     assert!(!text.contains("page_pte[page_pte"), "{text}");
@@ -147,7 +149,7 @@ fn a_choice_keeps_its_brackets() {
     let mut model = two_pages();
     let choice = Expr::Select(Box::new([read(0), Expr::Const(1), Expr::Const(2)]));
     model.steps[0].actions = vec![set(1, choice), set(0, binary(BinOp::Eq, read(0), Expr::Const(0)))];
-    let text = promela(&model).expect("small numbers");
+    let text = promela(&model, "two.pml").expect("small numbers");
     assert!(text.contains("page_pte[0] = ((flag != 0) -> 1 : 2);\n      flag = ((flag == 0) -> 1 : 0);\n"), "{text}");
 }
 
@@ -165,23 +167,23 @@ fn division_by_zero_and_negative_remainders_are_written_out() {
 fn wrapping_arithmetic_is_refused() {
     let huge = Expr::Const(i32::MAX);
     let model = with_guard(binary(BinOp::Add, read(0), huge));
-    assert_eq!(murphi(&model), Err(ExportError::Overflow("A.pte = none".to_owned())));
-    assert!(promela(&model).is_err());
+    assert_eq!(murphi(&model, "two.m"), Err(ExportError::Overflow("A.pte = none".to_owned())));
+    assert!(promela(&model, "two.pml").is_err());
     for (left, right) in [(i32::MIN, -1), (i32::MAX, i32::MAX)] {
         let product = binary(BinOp::Mul, Expr::Const(left), Expr::Const(right));
-        assert!(murphi(&with_guard(product)).is_err());
+        assert!(murphi(&with_guard(product), "two.m").is_err());
     }
     let quotient = binary(BinOp::Div, Expr::Const(i32::MIN), read(0));
-    assert!(murphi(&with_guard(binary(BinOp::Mul, quotient, Expr::Const(-1)))).is_err());
-    assert!(murphi(&with_guard(binary(BinOp::Mod, Expr::Const(i32::MIN), Expr::Const(-1)))).is_err());
-    assert!(murphi(&with_guard(Expr::Const(i32::MIN))).is_ok());
+    assert!(murphi(&with_guard(binary(BinOp::Mul, quotient, Expr::Const(-1))), "two.m").is_err());
+    assert!(murphi(&with_guard(binary(BinOp::Mod, Expr::Const(i32::MIN), Expr::Const(-1))), "two.m").is_err());
+    assert!(murphi(&with_guard(Expr::Const(i32::MIN)), "two.m").is_ok());
 }
 
 #[test]
 fn a_variable_that_does_not_exist_is_refused() {
     let mut model = two_pages();
     model.steps[1].actions = vec![set(9, Expr::Const(0))];
-    assert_eq!(murphi(&model), Err(ExportError::NoVariable("flag = false".to_owned())));
+    assert_eq!(murphi(&model, "two.m"), Err(ExportError::NoVariable("flag = false".to_owned())));
 }
 
 #[test]

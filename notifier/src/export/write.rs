@@ -128,6 +128,8 @@ impl Writer {
                     let place = self.place(place);
                     line(out, indent, &format!("{place} {} {value};", self.sign(":=", "=")));
                 }
+                // In plain form there are constants in its place.
+                Action::Forget(_) => {}
                 Action::Fail { when, why, .. } => {
                     self.branch(out, &self.condition(when), indent, &|out| self.fail(out, why, indent + 2), None);
                 }

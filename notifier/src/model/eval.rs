@@ -113,30 +113,63 @@ pub fn can_run(model: &Model, state: &State, step: &Step) -> bool {
 /// # Errors
 /// The failure in which the step ends.
 pub fn take(model: &Model, state: &State, step: StepId) -> Result<State, Failure> {
+    watch(model, state, step, &mut |_, _| {})
+}
+
+/// What is done in the course of a step.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Did<'m> {
+    /// An element of a variable takes a value.
+    Set(VarId, usize, i32),
+    /// A local variable goes out of scope.
+    Forget(VarId),
+    /// By the answer to a condition, one or the other is done.
+    Way(&'m Expr, bool),
+}
+
+/// The same as [`take`], and `see` is told of everything that is done, just before it is, with the state as it is then.
+///
+/// # Errors
+/// The failure in which the step ends.
+pub fn watch<'m>(model: &'m Model, state: &State, step: StepId, see: &mut dyn FnMut(&State, Did<'m>)) -> Result<State, Failure> {
     let mut after = state.clone();
     if let Some(step) = model.steps.get(step.0 as usize) {
-        run(model, &mut after, &step.actions)?;
+        run(model, &mut after, &step.actions, see)?;
     }
     Ok(after)
 }
 
 /// Does one action after the other; each sees what those before it wrote.
-fn run(model: &Model, state: &mut State, actions: &[Action]) -> Result<(), Failure> {
+fn run<'m>(
+    model: &'m Model,
+    state: &mut State,
+    actions: &'m [Action],
+    see: &mut dyn FnMut(&State, Did<'m>),
+) -> Result<(), Failure> {
     for action in actions {
         match action {
             Action::Set(place, expr) => {
                 let value = value(model, state, expr);
                 let length = model.vars.get(place.var.0 as usize).map_or(0, |var| var.elements.len());
                 // An index outside the variable writes nothing.
-                if let Some(at) = index(model, state, place).filter(|at| *at < length)
-                    && let Some(slot) = state.0.get_mut(offset(model, place.var) + at)
-                {
-                    *slot = value;
+                if let Some(at) = index(model, state, place).filter(|at| *at < length) {
+                    see(state, Did::Set(place.var, at, value));
+                    if let Some(slot) = state.0.get_mut(offset(model, place.var) + at) {
+                        *slot = value;
+                    }
+                }
+            }
+            Action::Forget(var) => {
+                see(state, Did::Forget(*var));
+                if let Some(declared) = model.vars.get(var.0 as usize) {
+                    let slots = state.0.iter_mut().skip(offset(model, *var)).take(declared.elements.len());
+                    slots.for_each(|slot| *slot = declared.domain.lo);
                 }
             }
             Action::If(condition, then, otherwise) => {
-                let branch = if holds(model, state, condition) { then } else { otherwise };
-                run(model, state, branch)?;
+                let yes = holds(model, state, condition);
+                see(state, Did::Way(condition, yes));
+                run(model, state, if yes { then } else { otherwise }, see)?;
             }
             Action::Fail { when, why, at } => {
                 if holds(model, state, when) {

@@ -171,6 +171,9 @@ pub struct Place {
 pub enum Action {
     /// Writes a value, which the compiler knows to be within the domain.
     Set(Place, Expr),
+    /// A local variable goes out of scope: it takes its domain's least value again, so that states that differ only in what nobody
+    /// will read are one. Not an event of the model, which is why it is no [`Action::Set`].
+    Forget(VarId),
     /// Does one or the other.
     If(Expr, Vec<Action>, Vec<Action>),
     /// Where the condition holds, the step ends here and is a violation; no state follows from it.
@@ -182,6 +185,18 @@ pub enum Action {
         /// The place in the text that asks for it.
         at: Span,
     },
+}
+
+impl Action {
+    /// What [`Action::Forget`] does, said without it; nothing for a variable that the model does not have.
+    pub fn forgetting(model: &Model, var: VarId) -> impl Iterator<Item = Action> {
+        let declared = model.vars.get(var.0 as usize);
+        let (least, elements) = declared.map_or((0, 0), |declared| (declared.domain.lo, declared.elements.len()));
+        (0..).take(elements).map(move |element| {
+            let index = (elements > 1).then(|| Box::new(Expr::Const(element)));
+            Action::Set(Place { var, index }, Expr::Const(least))
+        })
+    }
 }
 
 /// One atomic step: where the guard holds, all of its actions, at once.

@@ -1,6 +1,7 @@
 //! How values and states are written for people.
 
 mod told;
+mod way;
 
 pub use told::told;
 

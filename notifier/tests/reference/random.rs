@@ -147,7 +147,8 @@ fn action(numbers: Numbers) -> impl Strategy<Value = Action> {
     });
     let branch = prop::collection::vec(set.clone(), 0..=2);
     let choice = (expr(numbers), branch.clone(), branch).prop_map(|(when, then, other)| Action::If(when, then, other));
-    prop_oneof![6 => set, 2 => choice, 1 => fail]
+    let forget = any::<u8>().prop_map(|var| Action::Forget(VarId(u32::from(var))));
+    prop_oneof![6 => set, 2 => choice, 1 => forget, 1 => fail]
 }
 
 /// A conjunction over variables that are still to be chosen; see [`Builder::expr`] for the numbers it compares with.
@@ -289,6 +290,7 @@ impl Builder {
                 let value = wrapped(self.expr(value, scope), &self.vars[place.var.0 as usize].domain);
                 Action::Set(place, value)
             }
+            Action::Forget(var) => Action::Forget(*var),
             Action::If(when, then, otherwise) => Action::If(self.expr(when, scope), all(then), all(otherwise)),
             Action::Fail { when, why, at } => Action::Fail { when: self.expr(when, scope), why: Arc::clone(why), at: *at },
         }

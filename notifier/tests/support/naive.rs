@@ -93,6 +93,10 @@ impl<'a> Naive<'a> {
                         state.0[element] = value;
                     }
                 }
+                Action::Forget(var) => {
+                    let (from, var) = (self.offsets[var.0 as usize], &self.model.vars[var.0 as usize]);
+                    state.0[from..from + var.elements.len()].fill(var.domain.lo);
+                }
                 Action::If(when, then, other) => self.act(if self.value(when, state) != 0 { then } else { other }, state)?,
                 Action::Fail { when, why, at } => {
                     if self.value(when, state) != 0 {

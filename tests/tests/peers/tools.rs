@@ -10,7 +10,7 @@ use std::{fs, path::Path, process::Command};
 /// What rumur says of a model.
 pub(crate) fn rumur(model: &Model) -> Result<Rumur, String> {
     let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let text = murphi(model).map_err(|error| error.to_string())?;
+    let text = murphi(model, "model.m").map_err(|error| error.to_string())?;
     write(dir.path(), "model.m", &text)?;
     let options = ["--threads", "1", "--deadlock-detection", "off", "--value-type", "int32_t"];
     let files = ["--output-format", "machine-readable", "--output", "model.c", "model.m"];
@@ -26,7 +26,7 @@ pub(crate) fn rumur(model: &Model) -> Result<Rumur, String> {
 /// `sometimes` to be looked for.
 pub(crate) fn spin(model: &Model, breadth_first: bool, sometimes: Option<usize>) -> Result<(Spin, Vec<String>), String> {
     let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let text = promela(model).map_err(|error| error.to_string())?;
+    let text = promela(model, "model.pml").map_err(|error| error.to_string())?;
     write(dir.path(), "model.pml", &text)?;
     let wanted: Vec<_> = sometimes.map(|number| format!("-DSOMETIMES={number}")).into_iter().collect();
     let wanted: Vec<_> = wanted.iter().map(String::as_str).collect();

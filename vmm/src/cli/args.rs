@@ -24,6 +24,13 @@ Exit status:
   3  vacuous or inconclusive: nothing was proved
   4  everything was skipped";
 
+const CHECK_STATUS: &str = "\
+Exit status:
+  0  every model is as expected
+  1  a model is not as expected
+  2  usage; a model could not be read
+  3  nothing is wrong, but not everything was proved: vacuous, bounded, random or interrupted";
+
 /// What all commands understand.
 #[derive(Args, Debug)]
 pub(super) struct Common {
@@ -55,6 +62,7 @@ pub(super) enum Command {
     /// Run host operations under guest writers on real KVM, and judge what the guest saw
     Run(RunOptions),
     /// Check models of invalidate orderings: every interleaving of their steps
+    #[command(after_help = CHECK_STATUS)]
     Check(CheckOptions),
     /// Put models into the layout that the language has
     Fmt(FmtOptions),
@@ -99,7 +107,7 @@ pub(super) struct RunOptions {
 /// Options of `nostale check`.
 #[derive(Args, Debug)]
 pub(super) struct CheckOptions {
-    /// Model files, or directories of which all *.nst files are checked
+    /// Model files, directories of which all *.nst files are checked, or - for standard input
     #[arg(required = true, value_name = "FILE|DIR")]
     pub(super) paths: Vec<PathBuf>,
     /// Only this ordering [default: all]
@@ -130,7 +138,7 @@ pub(super) struct CheckOptions {
     #[arg(long, value_name = "N", default_value_t = 1000, requires = "random", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) steps: u32,
     /// Do not check: write the model for rumur (Murphi) or spin (Promela), to standard output or into --out
-    #[arg(long, value_enum, value_name = "LANGUAGE", conflicts_with = "random")]
+    #[arg(long, value_enum, value_name = "LANGUAGE", conflicts_with_all = ["random", "max_states", "max_memory", "workers", "trace"])]
     pub(super) export: Option<Export>,
 }
 

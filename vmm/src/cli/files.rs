@@ -4,11 +4,30 @@ use std::{
     collections::BTreeSet,
     fs, io,
     io::Read,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 /// Nobody has written a model that large; something else was meant, perhaps a device.
 const LARGEST_BYTES: u64 = 4 << 20;
+
+/// What standard input is called among paths.
+pub(super) const STDIN: &str = "-";
+/// The same, in words.
+pub(super) const STDIN_NAME: &str = "standard input";
+
+/// Whether standard input is meant, which stands alone.
+pub(super) fn is_stdin(paths: &[PathBuf]) -> Result<bool, String> {
+    match paths.iter().any(|path| path == Path::new(STDIN)) {
+        true if paths.len() > 1 => Err("'-' stands alone: standard input and no file".to_owned()),
+        any => Ok(any),
+    }
+}
+
+/// The text of standard input.
+pub(super) fn stdin() -> Result<String, Unusable> {
+    text(Path::new(STDIN_NAME), io::stdin().lock())
+}
 
 /// What cannot be used: a path, and why.
 #[derive(Debug)]
@@ -42,12 +61,18 @@ pub(super) fn find(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<Unusable>) {
                 }
                 files.extend(inside);
             }
-            Ok(_) => files.push(path.clone()),
+            Ok(found) if found.is_file() => files.push(path.clone()),
+            // A pipe or a device might keep us waiting for ever.
+            Ok(_) => unusable.push(Unusable::new(path, "not a file")),
             Err(error) => unusable.push(Unusable::new(path, error)),
         }
     }
     let mut known = BTreeSet::new();
-    files.retain(|file| known.insert(file.clone()));
+    // By whatever name: a link, or another way to write the same path.
+    files.retain(|file| match fs::metadata(file) {
+        Ok(found) => known.insert((found.dev(), found.ino())),
+        Err(_) => true,
+    });
     (files, unusable)
 }
 
@@ -61,7 +86,10 @@ fn below(directory: &Path, files: &mut BTreeSet<PathBuf>, unusable: &mut Vec<Unu
                 let path = entry.path();
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     below(&path, files, unusable);
-                } else if path.extension().is_some_and(|extension| extension == "nst") && !path.is_dir() {
+                } else if path.extension().is_some_and(|extension| extension == "nst")
+                    // What is not there is for the reader to report.
+                    && fs::metadata(&path).map_or(true, |found| found.is_file())
+                {
                     files.insert(path);
                 }
             }
@@ -108,8 +136,23 @@ mod tests {
         let (files, unusable) = find(&[place.path().to_owned(), at("a.nst"), at("missing"), at("b/README")]);
         assert_eq!(files, ["a.nst", "b/c/m.nst", "z.nst", "b/README"].map(at));
         assert!(unusable.len() == 1 && unusable[0].message().contains("missing: No such file"), "{unusable:?}");
+        std::os::unix::fs::symlink(at("a.nst"), at("b/link.nst")).expect("linked");
+        let again = place.path().join("b/../a.nst");
+        assert_eq!(find(&[at("a.nst"), again, at("b")]).0, ["a.nst", "b/c/m.nst"].map(at), "each once");
         fs::create_dir(at("empty")).expect("created");
         assert!(find(&[at("empty")]).1[0].message().contains("no model"));
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let pipe = place.path().join("pipe.nst");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("runs");
+        assert!(made.success());
+        let (files, unusable) = find(&[pipe]);
+        assert!(files.is_empty() && unusable[0].message().ends_with("pipe.nst: not a file"), "{unusable:?}");
+        let (files, unusable) = find(&[place.path().to_owned()]);
+        assert!(files.is_empty() && unusable[0].message().contains("no model"), "{unusable:?}");
     }
 
     #[test]

@@ -17,19 +17,13 @@ use std::{
 
 /// Exit status of `--check` where something would change.
 const CHANGES: u8 = 1;
-/// What standard input is called.
-const STDIN: &str = "-";
 
 pub(super) fn fmt(options: &FmtOptions, common: &Common) -> Result<ExitCode, Refused> {
     if common.format != Format::Human || common.out.is_some() {
         return Err("fmt has no results: leave --format and --out out".into());
     }
-    if options.paths.iter().any(|path| path == Path::new(STDIN)) {
-        return if options.paths.len() == 1 {
-            stdin(options, common)
-        } else {
-            Err("'-' stands alone: standard input and no file".into())
-        };
+    if files::is_stdin(&options.paths)? {
+        return stdin(options, common);
     }
     let (found, unusable) = files::find(&options.paths);
     let mut failed = !unusable.is_empty();
@@ -70,8 +64,8 @@ fn say(unusable: &Unusable, common: &Common) {
 
 /// From standard input to standard output.
 fn stdin(options: &FmtOptions, common: &Common) -> Result<ExitCode, Refused> {
-    let text = files::text(Path::new("standard input"), io::stdin().lock()).map_err(|unusable| unusable.message())?;
-    let Some(formatted) = formatted("standard input", &text, common) else { return Ok(ended(true, false)) };
+    let text = files::stdin().map_err(|unusable| unusable.message())?;
+    let Some(formatted) = formatted(files::STDIN_NAME, &text, common) else { return Ok(ended(true, false)) };
     if !options.check {
         output::print(&formatted)?;
     }

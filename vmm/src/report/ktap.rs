@@ -58,9 +58,11 @@ pub(super) fn document(tests: &[Test<'_>], notes: &[String], nothing: &str) -> S
     text.extend(notes.iter().map(|note| diagnostic(&format!("note: {}", clean(note)))));
     let count = |passed: &[Ending]| tests.iter().filter(|test| passed.contains(&test.ending)).count();
     let (pass, skip) = (count(&[Ending::Passed]), count(&[Ending::Skipped]));
-    let fail = tests.len() - pass - skip;
+    // As ksft_test_result_error() counts them: what said ERROR above is no failure below.
+    let error = count(&[Ending::Unjudged]);
+    let fail = tests.len() - pass - skip - error;
     // The form in which kselftest.h prints them.
-    text + &format!("# Totals: pass:{pass} fail:{fail} xfail:0 xpass:0 skip:{skip} error:0\n")
+    text + &format!("# Totals: pass:{pass} fail:{fail} xfail:0 xpass:0 skip:{skip} error:{error}\n")
 }
 
 /// One result, behind the diagnostics that belong to it.
@@ -127,7 +129,7 @@ not ok 4 migrate anon-thp # TIMEOUT vcpu 1 made no progress for 10.0 s
 not ok 5 protect anon # ERROR vacuous: no invalidation hit the secondary MMU (remote_tlb_flush_requests did not move)
 ok 6 migrate-nodes file-private # SKIP needs two memory nodes (this host has 1); boot with numa=fake=2
 # note: the kernel log could not be read (dmesg_restrict is 1): the kernel oracle did not watch
-# Totals: pass:2 fail:3 xfail:0 xpass:0 skip:1 error:0
+# Totals: pass:2 fail:2 xfail:0 xpass:0 skip:1 error:1
 ";
         assert_eq!(render(&run.scenarios, &run.notes, TICKS), expected);
     }

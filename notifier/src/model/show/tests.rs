@@ -51,3 +51,58 @@ fn buffered_stores_are_told_once_and_in_words() {
     }
     assert_eq!(all, ["buffered: x = true", "a.r = false", "x: false → true", "buffered: y = true"]);
 }
+
+/// The steps of a model with one thing to do at a time, each with what is told of it.
+fn way_through(text: &str) -> Vec<(String, String)> {
+    let program = Program::read(Sources::new("a.nst", text)).expect("a good model");
+    let model = program.compile(DEFAULT, MemoryModel::Sc).expect("compiles");
+    let mut state = eval::first(&model);
+    let mut all = Vec::new();
+    while let Some(step) = eval::enabled(&model, &state).next() {
+        let after = eval::take(&model, &state, step);
+        let shown = told(&model, &state, step, after.as_ref().unwrap_or(&state)).join(", ");
+        all.push((model.steps[step.0 as usize].text.clone(), shown));
+        let Ok(after) = after else { break };
+        state = after;
+    }
+    all
+}
+
+#[test]
+fn a_local_is_told_as_it_was_before_it_went_out_of_scope() {
+    let text = "flag mapped = true\nop page_mapped(): bool { return mapped }\nflag took\nspin l\n\
+        thread t { if page_mapped() { lock l; let p = mapped; unlock l }\n took = true }\nexpect holds";
+    let told = way_through(text);
+    let told: Vec<_> = told.iter().map(|(step, shown)| (step.as_str(), shown.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            ("return mapped", "t.page_mapped: false → true"),
+            ("lock l", "l: free → t"),
+            ("let p = mapped", "t.p: false → true"),
+            ("unlock l", "l: t → free"),
+            ("took = true", "took: false → true"),
+        ]
+    );
+}
+
+#[test]
+fn a_condition_says_which_way_it_went_and_a_failure_what_was_read() {
+    let text = "flag a\nspin l\nvar y: 0..3 = 2\nthread t { if !a { a = true }\n if a && y == 1 { a = false }\n while y == 3 { y = 1 }\n \
+        if !trylock(l) { a = false }\n if !trylock(l) { a = true }\n let p = y\n assert p == 1 }\nexpect fails";
+    let told = way_through(text);
+    let told: Vec<_> = told.iter().map(|(step, shown)| (step.as_str(), shown.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            ("if !a", "→ true"),
+            ("a = true", "a: false → true"),
+            ("if a && y == 1", "→ false"),
+            ("while y == 3", "→ false"),
+            ("if !trylock(l)", "l: free → t"),
+            ("if !trylock(l)", "→ true"),
+            ("a = true", ""),
+            ("let p = y", "t.p: 0 → 2"),
+        ]
+    );
+}

@@ -135,10 +135,9 @@ fn interrupted() -> Result<(), Failed> {
     fs::write(place.path().join("m.nst"), LARGE)?;
     let arguments = ["check", "m.nst", "--format", "json", "--max-memory", "1G", "--workers", "1", "--out", "kept"];
     let mut run = place.start(&arguments)?;
-    // From then on signals are caught; the directory is begun just before.
+    // Signals are caught from before that on.
     let begun = || fs::read_dir(place.path()).is_ok_and(|mut all| all.any(|entry| is_partial(entry.ok())));
     run.wait_until("has begun", begun)?;
-    std::thread::sleep(std::time::Duration::from_millis(200));
     run.signal(Signal::SIGINT)?;
     let output = run.end()?;
     ends_with(&output, 3)?;

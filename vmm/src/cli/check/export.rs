@@ -36,14 +36,15 @@ pub(super) fn export(chosen: &[Chosen], language: Export, common: &Common) -> Re
     for (Chosen { path, program, .. }, case) in cases {
         let who = format!("{path} {}", case.variant);
         let model = program.compile(&case.variant, case.memory).map_err(|wrong| format!("{who}: {wrong}"))?;
+        let file = file_name(path, case, language, &mut used);
         let text = match language {
-            Export::Murphi => murphi(&model),
-            Export::Promela => promela(&model),
+            Export::Murphi => murphi(&model, &file),
+            Export::Promela => promela(&model, &file),
         };
         let text = text.map_err(|error| format!("{who}: {error}"))?;
         match &out {
             None => output::print(&text)?,
-            Some(out) => out.write(&file_name(path, case, language, &mut used), text.as_bytes())?,
+            Some(out) => out.write(&file, text.as_bytes())?,
         }
     }
     if let Some(path) = out.map(OutDir::commit).transpose()?

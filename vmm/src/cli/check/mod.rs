@@ -39,8 +39,9 @@ pub(super) fn check(options: &CheckOptions, common: &Common) -> Result<ExitCode,
     if let Some(language) = options.export {
         return if errors.is_empty() { export::export(&chosen, language, common) } else { Ok(ExitCode::from(super::CANNOT)) };
     }
-    let out = common.out.as_deref().map(OutDir::prepare).transpose()?;
+    // Before there is anything to see of it: whoever sees the directory may send a signal.
     let interrupted = interrupt::flag()?;
+    let out = common.out.as_deref().map(OutDir::prepare).transpose()?;
     let files = checked(&chosen, &how, &interrupted, common, &mut errors);
     let stopped = interrupted.load(Ordering::Relaxed);
     let errors = errors.into_iter().map(|error| error.unchecked).collect();

@@ -27,14 +27,16 @@ pub(super) struct Selection {
 
 /// Reads all files; an error is that there is no such ordering in any.
 pub(super) fn select(options: &CheckOptions) -> Result<Selection, String> {
-    let (files, unusable) = files::find(&options.paths);
+    let is_stdin = files::is_stdin(&options.paths)?;
+    let (files, unusable) = if is_stdin { (options.paths.clone(), Vec::new()) } else { files::find(&options.paths) };
     let mut errors: Vec<Error> = unusable.iter().map(of_file).collect();
     let mut programs = Vec::new();
     for file in files {
         let path = file.display().to_string();
-        match files::read(&file) {
+        let (text, name) = if is_stdin { (files::stdin(), files::STDIN_NAME) } else { (files::read(&file), &*path) };
+        match text {
             Err(error) => errors.push(of_file(&error)),
-            Ok(text) => match Program::read(Sources::new(&*path, text)) {
+            Ok(text) => match Program::read(Sources::new(name, text)) {
                 Ok(program) => programs.push((path, program)),
                 Err(refused) => errors.push(rejected(&path, None, &refused.diagnostics, &refused.sources)),
             },

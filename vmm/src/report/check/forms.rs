@@ -93,7 +93,7 @@ mod tests {
                 "not ok 4 e.nst read # ERROR error: line 1: <no> model",
             ]
         );
-        assert!(text.ends_with("# Totals: pass:1 fail:3 xfail:0 xpass:0 skip:0 error:0\n"), "{text}");
+        assert!(text.ends_with("# Totals: pass:1 fail:1 xfail:0 xpass:0 skip:0 error:2\n"), "{text}");
         assert!(text.contains("# deadlock: locks _ SKIP.nst default\n#   #  line  one ") && !text.contains('\x1b'), "{text}");
     }
 

@@ -81,7 +81,7 @@ pub struct CaseResult {
     pub bound: Option<&'static str>,
     /// How it walked, where it did not explore everything.
     pub random: Option<Random>,
-    /// States seen.
+    /// States seen; of random walks, visits to states: how many of them are different, nobody keeps.
     pub states: u64,
     /// Steps taken from them.
     pub transitions: u64,
@@ -147,10 +147,12 @@ pub struct TakenStep {
     /// Where it stands.
     #[serde(flatten)]
     pub place: Place,
-    /// What it changed: `x.pte: A → none`.
+    /// What it changed: `x.pte: A → none`. Of one that fails: what it read until then.
     pub changes: Vec<String>,
     /// It is the one that fails.
     pub fails: bool,
+    /// What of it fails, where that is not what the step is: `assert r == 0 (line 7)`.
+    pub failing: Option<String>,
     /// It is of the round that a livelock repeats for ever.
     pub repeats: bool,
     /// Done by the memory system on behalf of the thread, beside its program.

@@ -64,7 +64,8 @@ fn replay(path: &str, program: &Program, case: &Case, random: Option<Random>) ->
 /// As a shell has to read it to get it back.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./+,=@:".contains(c);
-    let option = word.starts_with('-');
+    // Alone it is standard input.
+    let option = word.starts_with('-') && word != "-";
     let path = if option { format!("./{word}") } else { word.to_owned() };
     if !path.is_empty() && path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
@@ -105,12 +106,29 @@ impl Told<'_> {
             told.extend(self.step(before, *id, after, repeats));
             before = after;
         }
-        if let (Cause::Step { .. }, Some(last)) = (&violation.what, told.last_mut()) {
-            // It has changed nothing, and what it would have read counts no more.
+        if let (Cause::Step { at, .. }, Some(last)) = (&violation.what, told.last_mut()) {
             last.fails = true;
-            last.changes.clear();
+            last.failing = self.failing(last, *at);
         }
         told
+    }
+
+    /// What fails in a step, where that is not what the step is: what looks at local variables only happens together with the step before.
+    fn failing(&self, step: &TakenStep, at: Span) -> Option<String> {
+        const LONGEST: usize = 60;
+        let lines = self.sources.slice(at).lines().map(|line| line.split('#').next().unwrap_or(""));
+        let line = lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
+        let place = self.place(at);
+        if place == step.place && (step.step.contains(&line) || line.starts_with(step.step.trim_end_matches(" …"))) {
+            return None;
+        }
+        let text = if line.chars().count() <= LONGEST {
+            line
+        } else {
+            format!("{} …", line.chars().take(LONGEST - 2).collect::<String>().trim_end())
+        };
+        let library = place.library.map(|name| format!("{name}:")).unwrap_or_else(|| "line ".to_owned());
+        Some(format!("{text} ({library}{})", place.line))
     }
 
     fn step(&self, before: &State, id: StepId, after: &State, repeats: bool) -> Option<TakenStep> {
@@ -121,6 +139,7 @@ impl Told<'_> {
             place: self.place(step.at),
             changes: show::told(self.model, before, id, after),
             fails: false,
+            failing: None,
             repeats,
             beside: step.from.is_none(),
         })
@@ -165,6 +184,7 @@ mod tests {
         assert_eq!(quoted("a/b-1.nst"), "a/b-1.nst");
         assert_eq!(quoted("it's here.nst"), r"'it'\''s here.nst'");
         assert_eq!((quoted("").as_str(), quoted("--x").as_str()), ("''", "./--x"));
+        assert_eq!(quoted("-"), "-");
     }
 
     #[test]

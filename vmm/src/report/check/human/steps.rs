@@ -81,8 +81,10 @@ fn text(step: &TakenStep, color: bool) -> String {
 
 /// One change to a line: what changes together is to be seen together, and not as a sentence.
 fn changes(step: &TakenStep, color: bool) -> String {
+    let mut lines: Vec<_> = step.changes.iter().map(|change| clean(change)).collect();
     if step.fails {
-        return paint::painted("fails", FAILS, color);
+        let what = step.failing.as_ref().map(|what| format!(": {}", clean(what))).unwrap_or_default();
+        lines.push(format!("{}{what}", paint::painted("fails", FAILS, color)));
     }
-    step.changes.iter().map(|change| clean(change)).collect::<Vec<_>>().join("\n")
+    lines.join("\n")
 }

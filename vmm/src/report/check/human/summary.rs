@@ -35,8 +35,10 @@ pub(super) fn line(report: &CheckReport, color: bool) -> String {
     };
     let states = cases.iter().map(|case| case.states).fold(0, u64::saturating_add);
     let seconds = cases.iter().map(|case| case.seconds).filter(|seconds| seconds.is_finite()).fold(0.0, |sum, s| sum + s);
-    let (states, time) = (units::count(states), units::microseconds(seconds * 1e6));
-    format!("{interrupted}{what}: {came_to}; {states} states in {time}{}", broken(report.errors.len()))
+    let (count, time) = (units::count(states), units::microseconds(seconds * 1e6));
+    let counted = table::counted(cases);
+    let counted = if states == 1 { counted.trim_end_matches('s') } else { counted };
+    format!("{interrupted}{what}: {came_to}; {count} {counted} in {time}{}", broken(report.errors.len()))
 }
 
 fn broken(errors: usize) -> String {

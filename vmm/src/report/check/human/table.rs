@@ -82,7 +82,7 @@ fn table(cases: &[CaseResult], kept: &[usize], short: bool, color: bool) -> Colu
     kinds.extend([Column::Word, Column::Word]);
     titles.extend(["expected", "verdict"].map(str::to_owned));
     kinds.extend(numbers().map(|_| Column::Number));
-    titles.extend(numbers().map(|number| number.header.to_owned()));
+    titles.extend(numbers().map(|number| if number.header == "states" { counted(cases) } else { number.header }.to_owned()));
     if !short {
         kinds.push(Column::Word);
         titles.push("as expected".to_owned());
@@ -107,6 +107,11 @@ fn table(cases: &[CaseResult], kept: &[usize], short: bool, color: bool) -> Colu
         columns.row(cells);
     }
     columns
+}
+
+/// What is counted: walks at random come to the same state again and again, and do not know it.
+pub(super) fn counted(cases: &[CaseResult]) -> &'static str {
+    if cases.iter().any(|case| case.random.is_some()) { "visits" } else { "states" }
 }
 
 /// The directories that are above all files.

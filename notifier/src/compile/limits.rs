@@ -54,6 +54,7 @@ pub(super) fn weight(actions: &[Action]) -> usize {
         Action::Set(place, value) => place.index.as_deref().map_or(0, size) + size(value),
         Action::If(condition, yes, no) => size(condition) + weight(yes) + weight(no),
         Action::Fail { when, .. } => size(when),
+        Action::Forget(_) => 1,
     });
     each.sum::<usize>() + actions.len()
 }

@@ -97,6 +97,16 @@ fn the_founding_threads_and_most_of_the_corpus_are_there_each_broken_and_fixed()
     }
 }
 
+/// A failure of another kind than the race that a file is about must not pass for it.
+#[test]
+fn every_expected_failure_says_which() {
+    for (name, program) in files() {
+        for case in program.cases(None) {
+            assert!(case.expected != Expected::Fails || case.message.is_some(), "{name}, {}: fails of what?", case.variant);
+        }
+    }
+}
+
 /// The number of workers decides nothing but the time.
 #[test]
 fn two_workers_say_what_one_says() {

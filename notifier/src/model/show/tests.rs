@@ -58,7 +58,9 @@ fn way_through(text: &str) -> Vec<(String, String)> {
     let model = program.compile(DEFAULT, MemoryModel::Sc).expect("compiles");
     let mut state = eval::first(&model);
     let mut all = Vec::new();
-    while let Some(step) = eval::enabled(&model, &state).next() {
+    loop {
+        let next = eval::enabled(&model, &state).next();
+        let Some(step) = next else { break };
         let after = eval::take(&model, &state, step);
         let shown = told(&model, &state, step, after.as_ref().unwrap_or(&state)).join(", ");
         all.push((model.steps[step.0 as usize].text.clone(), shown));

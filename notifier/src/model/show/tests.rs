@@ -59,8 +59,8 @@ fn way_through(text: &str) -> Vec<(String, String)> {
     let mut state = eval::first(&model);
     let mut all = Vec::new();
     loop {
-        // The temporary borrows the state, which changes below.
-        let Some(step) = eval::enabled(&model, &state).next() else { break };
+        let next = eval::enabled(&model, &state).next();
+        let Some(step) = next else { break };
         let after = eval::take(&model, &state, step);
         let shown = told(&model, &state, step, after.as_ref().unwrap_or(&state)).join(", ");
         all.push((model.steps[step.0 as usize].text.clone(), shown));

@@ -18,7 +18,7 @@ fn an_expected_failure_is_a_table_with_a_column_for_each_thread() {
 two threads count (count.nst)
 
 variant  expected  verdict  states  transitions  depth    time  as expected
-default  fails     fails         9            8      3  400 µs  yes
+default  fails     fails         9            9      3  400 µs  yes
 
 fails: count.nst default, as expected
   #  line  b          a    what happens
@@ -43,8 +43,8 @@ fn a_directory_shows_only_what_is_not_as_expected() {
 models in m/
 
 model              variant  expected  verdict   states  transitions  depth    time  as expected
-count.nst          default  fails     fails          9            8      3  400 µs  yes
-locks/crossed.nst  default  holds     deadlock       8            8      3  400 µs  NO
+count.nst          default  fails     fails          9            9      3  400 µs  yes
+locks/crossed.nst  default  holds     deadlock       8            9      3  400 µs  NO
 
 deadlock: m/locks/crossed.nst default, expected: holds
   #  line  one     two     what happens

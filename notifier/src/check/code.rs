@@ -2,7 +2,6 @@
 
 use crate::model::BinOp;
 
-use super::fold::apply;
 use super::layout::Field;
 
 /// Registers. An expression of `n` operators needs at most `log2(n) + 2`, since the hungrier operand goes first.
@@ -207,7 +206,7 @@ impl Code {
                         Field { word, shift, ..table.field }.set(state, regs[reg(r)]);
                     }
                 }
-                Op::Arith { op, r, a, b } => regs[reg(r)] = apply(op, regs[reg(a)], regs[reg(b)]),
+                Op::Arith { op, r, a, b } => regs[reg(r)] = op.apply(regs[reg(a)], regs[reg(b)]),
                 Op::AddConst { r, a, value } => regs[reg(r)] = regs[reg(a)].wrapping_add(value),
                 Op::Compare { op, want, a, b, to } => {
                     if compare(op, regs[reg(a)], regs[reg(b)]) == want {

@@ -7,27 +7,6 @@ use super::layout::Layout;
 /// What is known of the state where an expression is evaluated: values of elements.
 pub(super) type Known = std::collections::BTreeMap<usize, i32>;
 
-/// An operator on two values.
-pub(super) fn apply(op: BinOp, a: i32, b: i32) -> i32 {
-    match op {
-        BinOp::Add => a.wrapping_add(b),
-        BinOp::Sub => a.wrapping_sub(b),
-        BinOp::Mul => a.wrapping_mul(b),
-        BinOp::Div if b == 0 => 0,
-        BinOp::Div => a.wrapping_div(b),
-        BinOp::Mod if b == 0 => 0,
-        BinOp::Mod => a.wrapping_rem_euclid(b),
-        BinOp::Eq => i32::from(a == b),
-        BinOp::Ne => i32::from(a != b),
-        BinOp::Lt => i32::from(a < b),
-        BinOp::Le => i32::from(a <= b),
-        BinOp::Gt => i32::from(a > b),
-        BinOp::Ge => i32::from(a >= b),
-        BinOp::And => i32::from(a != 0 && b != 0),
-        BinOp::Or => i32::from(a != 0 || b != 0),
-    }
-}
-
 /// The element that a place with a constant index names: to read (an index outside names the first) or to write (it names none).
 pub(super) fn element(layout: &Layout, place: &Place, write: bool) -> Option<usize> {
     let elements = layout.elements(place.var);
@@ -87,7 +66,7 @@ pub(super) fn fold(model: &Model, layout: &Layout, known: &Known, e: &Expr) -> E
         Expr::Binary(op, a, b) => {
             let (a, b) = (fold(model, layout, known, a), fold(model, layout, known, b));
             match (op, a, b) {
-                (op, Expr::Const(a), Expr::Const(b)) => Expr::Const(apply(*op, a, b)),
+                (op, Expr::Const(a), Expr::Const(b)) => Expr::Const(op.apply(a, b)),
                 (BinOp::And, Expr::Const(0), _) | (BinOp::And, _, Expr::Const(0)) => Expr::Const(0),
                 (BinOp::Or, Expr::Const(value), _) | (BinOp::Or, _, Expr::Const(value)) if value != 0 => Expr::Const(1),
                 (BinOp::And | BinOp::Or, Expr::Const(_), other) | (BinOp::And | BinOp::Or, other, Expr::Const(_)) => truth(other),

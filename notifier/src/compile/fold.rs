@@ -110,26 +110,12 @@ pub(super) fn binary(op: BinOp, a: Expr, b: Expr) -> Expr {
         (BinOp::Add, Expr::Const(0), _) => b,
         (BinOp::Mul, _, Expr::Const(1)) => a,
         (BinOp::Mul, Expr::Const(1), _) => b,
-        (_, Expr::Const(x), Expr::Const(y)) => constant(apply(op, *x, *y)),
+        (_, Expr::Const(x), Expr::Const(y)) => constant(op.apply(*x, *y)),
         _ => Expr::Binary(op, Box::new(a), Box::new(b)),
     }
 }
 
-/// What an operator yields; see [`BinOp`] for its corners.
+/// The same, under the name by which the pass over finished models calls it.
 pub(super) fn apply(op: BinOp, a: i32, b: i32) -> i32 {
-    match op {
-        BinOp::Add => a.wrapping_add(b),
-        BinOp::Sub => a.wrapping_sub(b),
-        BinOp::Mul => a.wrapping_mul(b),
-        BinOp::Div => a.checked_div(b).unwrap_or(0),
-        BinOp::Mod => a.checked_rem_euclid(b).unwrap_or(0),
-        BinOp::Eq => i32::from(a == b),
-        BinOp::Ne => i32::from(a != b),
-        BinOp::Lt => i32::from(a < b),
-        BinOp::Le => i32::from(a <= b),
-        BinOp::Gt => i32::from(a > b),
-        BinOp::Ge => i32::from(a >= b),
-        BinOp::And => i32::from(a != 0 && b != 0),
-        BinOp::Or => i32::from(a != 0 || b != 0),
-    }
+    op.apply(a, b)
 }

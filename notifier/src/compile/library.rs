@@ -2,20 +2,27 @@
 
 use crate::lang::{
     Sources,
-    ast::{Item, ItemKind},
+    ast::{File, Item, ItemKind},
     parse,
 };
+use std::{collections::BTreeMap, sync::LazyLock};
 
 /// The texts, by name.
 pub(super) const TEXTS: &[(&str, &str)] = &[("memory", include_str!("../../library/memory.nst"))];
 
+/// The names that the texts declare, each with its text: parsed once, since a file may have any number of unknown names.
+static DECLARED: LazyLock<BTreeMap<String, &'static str>> = LazyLock::new(|| {
+    let file = |text: &str| parse(&Sources::new("library", text), 0).unwrap_or(File { items: Vec::new() });
+    let declared = |(name, text): &(&'static str, &str)| {
+        let names: Vec<String> = file(text).items.iter().flat_map(names).map(str::to_owned).collect();
+        names.into_iter().map(|declared| (declared, *name)).collect::<Vec<_>>()
+    };
+    TEXTS.iter().flat_map(declared).collect()
+});
+
 /// The text that declares a name at its top level. Where that text is in use already, nobody has to ask.
 pub(super) fn declaring(name: &str) -> Option<&'static str> {
-    let declares = |text: &str| {
-        let file = parse(&Sources::new("library", text), 0);
-        file.is_ok_and(|file| file.items.iter().any(|item| names(item).contains(&name)))
-    };
-    TEXTS.iter().find(|(_, text)| declares(text)).map(|(text, _)| *text)
+    DECLARED.get(name).copied()
 }
 
 /// What an item declares.

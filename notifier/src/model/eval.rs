@@ -48,7 +48,7 @@ pub fn value(model: &Model, state: &State, expr: &Expr) -> i32 {
         Expr::Not(operand) => i32::from(!holds(model, state, operand)),
         Expr::Binary(BinOp::And, left, right) => i32::from(holds(model, state, left) && holds(model, state, right)),
         Expr::Binary(BinOp::Or, left, right) => i32::from(holds(model, state, left) || holds(model, state, right)),
-        Expr::Binary(op, left, right) => apply(*op, value(model, state, left), value(model, state, right)),
+        Expr::Binary(op, left, right) => op.apply(value(model, state, left), value(model, state, right)),
         Expr::Select(parts) => {
             let [condition, then, otherwise] = parts.as_ref();
             value(model, state, if holds(model, state, condition) { then } else { otherwise })
@@ -60,29 +60,6 @@ pub fn value(model: &Model, state: &State, expr: &Expr) -> i32 {
 #[must_use]
 pub fn holds(model: &Model, state: &State, expr: &Expr) -> bool {
     value(model, state, expr) != 0
-}
-
-/// An operator on two values. `And` and `Or` are here as they are between values; [`value`] leaves the right one out where it
-/// does not count.
-#[must_use]
-pub fn apply(op: BinOp, left: i32, right: i32) -> i32 {
-    match op {
-        BinOp::Add => left.wrapping_add(right),
-        BinOp::Sub => left.wrapping_sub(right),
-        BinOp::Mul => left.wrapping_mul(right),
-        BinOp::Div if right == 0 => 0,
-        BinOp::Div => left.wrapping_div(right),
-        BinOp::Mod if right == 0 => 0,
-        BinOp::Mod => left.wrapping_rem_euclid(right),
-        BinOp::Eq => i32::from(left == right),
-        BinOp::Ne => i32::from(left != right),
-        BinOp::Lt => i32::from(left < right),
-        BinOp::Le => i32::from(left <= right),
-        BinOp::Gt => i32::from(left > right),
-        BinOp::Ge => i32::from(left >= right),
-        BinOp::And => i32::from(left != 0 && right != 0),
-        BinOp::Or => i32::from(left != 0 || right != 0),
-    }
 }
 
 /// The element that a place means; none for a negative index.

@@ -136,7 +136,7 @@ pub enum Expr {
     Select(Box<[Expr; 3]>),
 }
 
-/// Operators. Arithmetic wraps like `i32`.
+/// Operators; [`BinOp::apply`] says what they yield.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs, reason = "each is the operator of its name")]
 pub enum BinOp {
@@ -154,6 +154,32 @@ pub enum BinOp {
     Ge,
     And,
     Or,
+}
+
+impl BinOp {
+    /// What an operator yields for two values: one meaning for the reference, the explorer and the compiler. Arithmetic wraps like
+    /// `i32` (`i32::MIN / -1` is `i32::MIN`), and dividing by 0 yields 0 (the compiler makes that a failure before it is looked at).
+    /// Conditions are 0 or 1, and anything but 0 is true.
+    #[must_use]
+    #[inline]
+    pub fn apply(self, a: i32, b: i32) -> i32 {
+        match self {
+            Self::Add => a.wrapping_add(b),
+            Self::Sub => a.wrapping_sub(b),
+            Self::Mul => a.wrapping_mul(b),
+            Self::Div | Self::Mod if b == 0 => 0,
+            Self::Div => a.wrapping_div(b),
+            Self::Mod => a.wrapping_rem_euclid(b),
+            Self::Eq => i32::from(a == b),
+            Self::Ne => i32::from(a != b),
+            Self::Lt => i32::from(a < b),
+            Self::Le => i32::from(a <= b),
+            Self::Gt => i32::from(a > b),
+            Self::Ge => i32::from(a >= b),
+            Self::And => i32::from(a != 0 && b != 0),
+            Self::Or => i32::from(a != 0 || b != 0),
+        }
+    }
 }
 
 /// An element of a variable.

@@ -22,7 +22,7 @@ fn leaves(stmt: &Stmt) -> bool {
 
 /// A `break` of this loop, not of one inside it.
 fn breaks(block: &Block) -> bool {
-    block.stmts.iter().any(|stmt| breaking(stmt))
+    block.stmts.iter().any(breaking)
 }
 
 fn breaking(stmt: &Stmt) -> bool {

@@ -30,6 +30,7 @@ fn compile(what: &str, text: String) {
             }
             Err(rejected) => {
                 let said = rejected.render(false);
+                assert!(rejected.diagnostics.0.len() <= 20, "nobody reads that");
                 format!(
                     "{} findings in {} bytes: {}",
                     rejected.diagnostics.0.len(),

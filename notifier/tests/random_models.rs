@@ -147,22 +147,6 @@ impl Dice {
     }
 }
 
-fn said(outcome: &Outcome) -> naive::Said {
-    let what = match &outcome.violation {
-        None => ("holds".into(), 0),
-        Some(violation) => {
-            let what = match &violation.what {
-                Cause::Property(id) => format!("property {}", id.0),
-                Cause::Step { why, .. } => format!("step {why}"),
-                Cause::Deadlock => "deadlock".into(),
-                Cause::Livelock => "livelock".into(),
-            };
-            (what, violation.trace.len())
-        }
-    };
-    naive::Said { states: outcome.states, transitions: outcome.transitions, depth: outcome.depth, what }
-}
-
 /// Every step of the counterexample is one of the model's, and it takes the fewest changes of thread.
 fn replay(model: &Model, outcome: &Outcome) {
     let Some(violation) = &outcome.violation else { return };
@@ -211,7 +195,7 @@ fn compare(seed: u64) -> Option<Verdict> {
     if outcome.verdict == Verdict::Bounded {
         return None;
     }
-    assert_eq!(said(&outcome), naive::explore(&model), "seed {seed}\n{model:#?}");
+    assert_eq!(naive::Said::of(&outcome), naive::explore(&model), "seed {seed}\n{model:#?}");
     replay(&model, &outcome);
     Some(outcome.verdict)
 }

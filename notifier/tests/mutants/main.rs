@@ -10,7 +10,7 @@ mod support;
 
 use mutate::{Mutant, mutants};
 use nostale_notifier::{
-    check::{Cause, Limits, Outcome, Verdict, explore},
+    check::{Limits, Verdict, explore},
     compile::{Case, MemoryModel, Program},
     lang::{Sources, ast::Expected, parse},
 };
@@ -126,25 +126,9 @@ fn judge(name: &str, case: &Case, mutant: &Mutant, row: &mut Row) {
         _ => row.detected += 1,
     }
     if outcome.verdict != Verdict::Bounded && outcome.states <= NAIVE_STATES {
-        assert_eq!(said(&outcome), naive::explore(&model), "{name}, {}, {}", case.variant, mutant.what);
+        assert_eq!(naive::Said::of(&outcome), naive::explore(&model), "{name}, {}, {}", case.variant, mutant.what);
         row.twice += 1;
     }
-}
-
-fn said(outcome: &Outcome) -> naive::Said {
-    let what = match &outcome.violation {
-        None => ("holds".into(), 0),
-        Some(violation) => {
-            let what = match &violation.what {
-                Cause::Property(id) => format!("property {}", id.0),
-                Cause::Step { why, .. } => format!("step {why}"),
-                Cause::Deadlock => "deadlock".into(),
-                Cause::Livelock => "livelock".into(),
-            };
-            (what, violation.trace.len())
-        }
-    };
-    naive::Said { states: outcome.states, transitions: outcome.transitions, depth: outcome.depth, what }
 }
 
 fn table(rows: &BTreeMap<&String, Vec<(String, Row)>>) -> String {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nostale_notifier::check::{Cause, Outcome};
 use nostale_notifier::lang::Span;
 use nostale_notifier::model::*;
 
@@ -146,6 +147,25 @@ pub(crate) struct Said {
     pub(crate) depth: u32,
     /// `holds`, or what is wrong, and after how many steps.
     pub(crate) what: (String, usize),
+}
+
+impl Said {
+    /// The same of the explorer that is held against this one.
+    pub(crate) fn of(outcome: &Outcome) -> Said {
+        let what = match &outcome.violation {
+            None => ("holds".into(), 0),
+            Some(violation) => {
+                let what = match &violation.what {
+                    Cause::Property(id) => format!("property {}", id.0),
+                    Cause::Step { why, .. } => format!("step {why}"),
+                    Cause::Deadlock => "deadlock".into(),
+                    Cause::Livelock => "livelock".into(),
+                };
+                (what, violation.trace.len())
+            }
+        };
+        Said { states: outcome.states, transitions: outcome.transitions, depth: outcome.depth, what }
+    }
 }
 
 /// Explores breadth first.

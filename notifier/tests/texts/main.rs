@@ -6,7 +6,7 @@ mod draw;
 mod support;
 
 use nostale_notifier::{
-    check::{Cause, Limits, Outcome, Verdict, explore},
+    check::{Limits, Outcome, Verdict, explore},
     compile::{DEFAULT, MemoryModel, Program},
     lang::{Sources, format},
     model::{Model, Role, State},
@@ -25,22 +25,6 @@ fn models(text: &str) -> Option<[Model; 3]> {
     let program = Program::read(Sources::new("drawn.nst", text)).ok()?;
     let compile = |memory: MemoryModel| program.compile(DEFAULT, memory);
     Some(MemoryModel::ALL.map(|memory| compile(memory).unwrap_or_else(|findings| panic!("{}: {findings}", memory.name()))))
-}
-
-fn said(outcome: &Outcome) -> naive::Said {
-    let what = match &outcome.violation {
-        None => ("holds".into(), 0),
-        Some(violation) => {
-            let what = match &violation.what {
-                Cause::Property(id) => format!("property {}", id.0),
-                Cause::Step { why, .. } => format!("step {why}"),
-                Cause::Deadlock => "deadlock".into(),
-                Cause::Livelock => "livelock".into(),
-            };
-            (what, violation.trace.len())
-        }
-    };
-    naive::Said { states: outcome.states, transitions: outcome.transitions, depth: outcome.depth, what }
 }
 
 /// What does not depend on places and on the words of the text.
@@ -115,7 +99,7 @@ fn examine(text: &str) -> [Option<Verdict>; 3] {
         if outcome.verdict == Verdict::Bounded || outcome.states > STATES as u64 {
             return None;
         }
-        assert_eq!(said(&outcome), naive::explore(model));
+        assert_eq!(naive::Said::of(&outcome), naive::explore(model));
         let same = explore(same, &limits, &|_| ControlFlow::Continue(())).expect("narrow");
         assert_eq!(numbers(&outcome), numbers(&same), "formatting changes the model:\n{formatted}");
         Some(outcome.verdict)

@@ -290,7 +290,7 @@ impl Builder {
                 let value = wrapped(self.expr(value, scope), &self.vars[place.var.0 as usize].domain);
                 Action::Set(place, value)
             }
-            Action::Forget(var) => Action::Forget(*var),
+            Action::Forget(raw) => Action::Forget(scope[raw.0 as usize % scope.len()]),
             Action::If(when, then, otherwise) => Action::If(self.expr(when, scope), all(then), all(otherwise)),
             Action::Fail { when, why, at } => Action::Fail { when: self.expr(when, scope), why: Arc::clone(why), at: *at },
         }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     lang::{
         Diagnostic, ITEM_WORDS, Span,
-        ast::{self, Declarator, Expr, File, ItemKind, Name, Op, TypeKind},
+        ast::{self, Declarator, Expr, File, Item, ItemKind, Name, Op, TypeKind},
     },
     near::slip,
 };
@@ -115,6 +115,14 @@ impl<'a> Decls<'a> {
         let mut this = Self::default();
         let mut errors = Vec::new();
         let items = || files.iter().flat_map(|file| &file.items);
+        // Goes through all items, as far as it is worth telling what is wrong with them.
+        let mut each = |this: &mut Self, declare: &mut dyn FnMut(&mut Self, &'a Item) -> Result<()>| {
+            for item in items() {
+                if errors.len() < MOST_ERRORS {
+                    errors.extend(declare(this, item).err());
+                }
+            }
+        };
         // Constants first, then what types are made of, then what has types: their order in the text does not matter.
         let exprs = items()
             .filter_map(|item| match &item.kind {
@@ -123,33 +131,27 @@ impl<'a> Decls<'a> {
             })
             .collect();
         let consts = Constants { exprs, ..Constants::default() };
-        for item in items() {
-            let result = match &item.kind {
-                ItemKind::Const { name, value } => {
-                    constant::constant_item(&consts, name, value).and_then(|v| this.name(name, Def::Const(v)))
-                }
-                ItemKind::Enum { name, values } => this.enumeration(name, values),
-                ItemKind::Kind { name, typesafe, .. } => {
-                    let kind = KindDecl { name: &name.text, typesafe: *typesafe, fields: Vec::new(), objects: Vec::new() };
-                    this.kinds.push(kind);
-                    this.name(name, Def::Kind(this.kinds.len() - 1))
-                }
-                _ => Ok(()),
-            };
-            errors.extend(result.err());
-            if errors.len() >= MOST_ERRORS {
-                return Err(errors);
+        each(&mut this, &mut |this, item| match &item.kind {
+            ItemKind::Const { name, value } => {
+                constant::constant_item(&consts, name, value).and_then(|v| this.name(name, Def::Const(v)))
             }
-        }
-        for item in items() {
-            let result = match &item.kind {
+            ItemKind::Enum { name, values } => this.enumeration(name, values),
+            ItemKind::Kind { name, typesafe, .. } => {
+                let kind = KindDecl { name: &name.text, typesafe: *typesafe, fields: Vec::new(), objects: Vec::new() };
+                this.kinds.push(kind);
+                this.name(name, Def::Kind(this.kinds.len() - 1))
+            }
+            _ => Ok(()),
+        });
+        each(&mut this, &mut |this, item| {
+            match &item.kind {
                 ItemKind::Objects { kind, objects } => this.objects(kind, objects),
                 // An operation of the file takes the place of the library's.
                 ItemKind::Op(op) if op.name.span.text != 0 && matches!(this.get(&op.name.text), Some(Def::Op(_))) => Ok(()),
                 ItemKind::Op(op) => {
-                    errors.extend(twice("parameter", op.params.iter()));
                     this.ops.push(op);
-                    this.name(&op.name, Def::Op(this.ops.len() - 1))
+                    this.name(&op.name, Def::Op(this.ops.len() - 1))?;
+                    twice("parameter", op.params.iter()).map_or(Ok(()), Err)
                 }
                 ItemKind::Thread { name, each, body } => this.thread(name, each.as_ref(), body),
                 ItemKind::Property { what, condition, message } => {
@@ -162,23 +164,13 @@ impl<'a> Decls<'a> {
                     Ok(())
                 }
                 _ => Ok(()),
-            };
-            errors.extend(result.err());
-            if errors.len() >= MOST_ERRORS {
-                return Err(errors);
             }
-        }
-        for item in items() {
-            let result = match &item.kind {
-                ItemKind::Kind { name, fields, .. } => this.fields(name, fields),
-                ItemKind::Var { vars, ty, init, .. } => vars.iter().try_for_each(|var| this.var(var, ty, init.as_ref())),
-                _ => Ok(()),
-            };
-            errors.extend(result.err());
-            if errors.len() >= MOST_ERRORS {
-                return Err(errors);
-            }
-        }
+        });
+        each(&mut this, &mut |this, item| match &item.kind {
+            ItemKind::Kind { name, fields, .. } => this.fields(name, fields),
+            ItemKind::Var { vars, ty, init, .. } => vars.iter().try_for_each(|var| this.var(var, ty, init.as_ref())),
+            _ => Ok(()),
+        });
         if errors.is_empty() { Ok(this) } else { Err(errors) }
     }
 

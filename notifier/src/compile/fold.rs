@@ -114,8 +114,3 @@ pub(super) fn binary(op: BinOp, a: Expr, b: Expr) -> Expr {
         _ => Expr::Binary(op, Box::new(a), Box::new(b)),
     }
 }
-
-/// The same, under the name by which the pass over finished models calls it.
-pub(super) fn apply(op: BinOp, a: i32, b: i32) -> i32 {
-    op.apply(a, b)
-}

@@ -17,7 +17,7 @@ use crate::{
         Diagnostic, Diagnostics, Sources, Span,
         ast::{Block, PropertyKind},
     },
-    model::{Action, Ask, Domain, Element, Expr, Model, Property, Role, Show, Step, Thread, ThreadId, VarId},
+    model::{Action, Ask, Domain, Element, Model, Property, Role, Show, Step, Thread, ThreadId, VarId, eval},
 };
 
 /// What a pass over the text gives.
@@ -60,12 +60,12 @@ impl<'a> Unit<'a> {
             blocks: 0,
             gave_up: false,
         };
-        let (threads, steps) = unit.threads();
+        let (threads, steps, entry) = unit.threads();
         let properties = unit.properties();
         if !unit.errors.is_empty() {
             return Err(Diagnostics(unit.errors));
         }
-        let model = Model {
+        let mut model = Model {
             name: String::new(),
             variant: String::new(),
             vars: unit.storage.vars,
@@ -75,10 +75,12 @@ impl<'a> Unit<'a> {
             forbid_deadlock: !decls.allow.iter().any(|what| what.text == "deadlock"),
             forbid_livelock: !decls.allow.iter().any(|what| what.text == "livelock"),
         };
+        enter(&mut model, &entry)?;
         Ok(Pass { model, usage: unit.usage })
     }
 
-    fn threads(&mut self) -> (Vec<Thread>, Vec<Step>) {
+    /// The threads, their steps, and what precedes the first of these.
+    fn threads(&mut self) -> (Vec<Thread>, Vec<Step>, Vec<Action>) {
         let (mut threads, mut steps, mut entries) = (Vec::new(), Vec::new(), Vec::new());
         for (number, decl) in self.decls.threads.iter().enumerate() {
             self.thread = number;
@@ -124,9 +126,8 @@ impl<'a> Unit<'a> {
                 Err(error) => self.report(error),
             }
         }
-        self.enter(&entries);
         steps.extend(self.memory.background(&self.storage));
-        (threads, steps)
+        (threads, steps, entries)
     }
 
     fn thread_body(&mut self, body: &'a Block) {
@@ -135,51 +136,6 @@ impl<'a> Unit<'a> {
         // The outermost local variables keep their values: properties may look at them.
         self.scopes.close();
         self.graph.end();
-    }
-
-    /// Does what precedes the first steps of the threads: it can only depend on constants and on local variables.
-    fn enter(&mut self, actions: &[Action]) {
-        for action in actions {
-            match action {
-                Action::Set(place, value) => {
-                    let value = self.first_value(value);
-                    if let Some(element) = self.storage.vars[place.var.0 as usize].elements.first_mut() {
-                        element.init = value;
-                    }
-                }
-                Action::Forget(var) => {
-                    let var = &mut self.storage.vars[var.0 as usize];
-                    var.elements.iter_mut().for_each(|element| element.init = var.domain.lo);
-                }
-                Action::If(condition, yes, no) => {
-                    let way = if self.first_value(condition) == 0 { no } else { yes };
-                    self.enter(way);
-                }
-                Action::Fail { when, why, at } => {
-                    if self.first_value(when) != 0 {
-                        self.report(Diagnostic::error(why.to_string()).at(*at, "always fails, before any step"));
-                    }
-                }
-            }
-        }
-    }
-
-    /// The value of an expression in the first state.
-    fn first_value(&self, expr: &Expr) -> i32 {
-        match expr {
-            Expr::Const(value) => *value,
-            Expr::Read(place) => {
-                let index = place.index.as_ref().map_or(0, |index| self.first_value(index));
-                let elements = &self.storage.vars[place.var.0 as usize].elements;
-                usize::try_from(index).ok().and_then(|index| elements.get(index)).or(elements.first()).map_or(0, |e| e.init)
-            }
-            Expr::Not(inner) => i32::from(self.first_value(inner) == 0),
-            Expr::Binary(op, a, b) => fold::apply(*op, self.first_value(a), self.first_value(b)),
-            Expr::Select(parts) => {
-                let [condition, yes, no] = parts.as_ref();
-                if self.first_value(condition) == 0 { self.first_value(no) } else { self.first_value(yes) }
-            }
-        }
     }
 
     fn properties(&mut self) -> Vec<Property> {
@@ -215,4 +171,15 @@ impl<'a> Unit<'a> {
         }
         all
     }
+}
+
+/// Does what precedes the first steps of the threads, which can only depend on constants and on local variables: the first state is
+/// the one behind it.
+fn enter(model: &mut Model, entry: &[Action]) -> std::result::Result<(), Diagnostic> {
+    let mut state = eval::first(model);
+    eval::perform(model, &mut state, entry)
+        .map_err(|failure| Diagnostic::error(failure.why.to_string()).at(failure.at, "always fails, before any step"))?;
+    let elements = model.vars.iter_mut().flat_map(|var| &mut var.elements);
+    elements.zip(state.0).for_each(|(element, value)| element.init = value);
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! Statements, one after the other, and what concerns values: `let`, assignments, `assert`, `wait`, `atomic`.
+//! Statements, one after the other: who deals with each, and `assert`, `wait` and `atomic` themselves.
 
 use super::{
     flow::{Choice, Fault},

@@ -116,6 +116,14 @@ pub fn watch<'m>(model: &'m Model, state: &State, step: StepId, see: &mut dyn Fn
     Ok(after)
 }
 
+/// Does actions that belong to no step: what precedes the first steps.
+///
+/// # Errors
+/// The failure in which they end.
+pub fn perform(model: &Model, state: &mut State, actions: &[Action]) -> Result<(), Failure> {
+    run(model, state, actions, &mut |_, _| {})
+}
+
 /// Does one action after the other; each sees what those before it wrote.
 fn run<'m>(
     model: &'m Model,

@@ -5,11 +5,12 @@
 use std::ops::ControlFlow;
 
 use nostale_notifier::check::{Bound, Cause, Limits, Outcome, Verdict, Walks, explore, walk};
+use nostale_notifier::compile::{DEFAULT, MemoryModel, Program};
+use nostale_notifier::lang::Sources;
 use nostale_notifier::model::*;
 
 mod support;
 
-use support::reference::{BROKEN_STEPS, STATES, TRANSITIONS, reference};
 use support::*;
 
 fn limits(workers: usize) -> Limits {
@@ -327,18 +328,24 @@ fn random_walks_find_what_is_there_and_prove_nothing() {
     assert_eq!((outcome.verdict, outcome.bound, outcome.depth), (Verdict::Bounded, Some(Bound::Walks), 12));
 }
 
-#[test]
-fn the_broken_reference_fails_in_sixteen_steps() {
-    let model = reference(false);
-    let outcome = run(&model);
-    assert_eq!(outcome.verdict, Verdict::Fails);
-    assert_eq!(steps(&outcome).len(), BROKEN_STEPS);
+/// The protocol by which checkers are compared (`scripts/bench-checker`), compiled.
+fn reference(text: &str) -> Model {
+    let program = Program::read(Sources::new("reference.nst", text)).expect("a model");
+    program.compile(DEFAULT, MemoryModel::Sc).expect("compiles")
 }
 
 #[test]
-#[ignore = "half a minute without optimisation; run with --release"]
+fn the_broken_reference_fails_in_sixteen_steps() {
+    let outcome = run(&reference(include_str!("../../tests/bench/reference-broken.nst")));
+    assert_eq!(outcome.verdict, Verdict::Fails);
+    assert_eq!(steps(&outcome).len(), 16);
+}
+
+/// Four independent tools agree on these numbers.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "half a minute without optimisation; run with --release")]
 fn the_reference_has_exactly_its_states_and_steps() {
-    let outcome = run(&reference(true));
-    assert_eq!((outcome.verdict, outcome.states, outcome.transitions), (Verdict::Holds, STATES, TRANSITIONS));
+    let outcome = run(&reference(include_str!("../../tests/bench/reference.nst")));
+    assert_eq!((outcome.verdict, outcome.states, outcome.transitions), (Verdict::Holds, 9_029_564, 27_264_876));
     assert!(outcome.peak_bytes / outcome.states <= 40);
 }

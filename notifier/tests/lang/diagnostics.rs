@@ -1,30 +1,12 @@
 //! What a person is told about a text that is no model.
 
 use nostale_notifier::lang::{Diagnostics, Sources, parse};
-use std::{env, fs, path::PathBuf};
 
-/// Each `bad/*.nst` has what is said about it beside it. `UPDATE_SNAPSHOTS=1` writes them anew, for the review of the difference.
+use crate::snapshots;
+
 #[test]
 fn what_is_said_about_bad_texts_reads_well() {
-    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/lang/bad");
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(&directory).expect("exists").map(|entry| entry.expect("readable").path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "nst"));
-    paths.sort();
-    assert!(paths.len() >= 12);
-    let mut wrong = String::new();
-    for path in paths {
-        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
-        let sources = Sources::new(name, fs::read_to_string(&path).expect("readable"));
-        let said = parse(&sources, 0).expect_err("no model").render(&sources, false);
-        let expected = path.with_extension("txt");
-        if env::var_os("UPDATE_SNAPSHOTS").is_some() {
-            fs::write(&expected, &said).expect("writable");
-        } else if fs::read_to_string(&expected).ok().as_ref() != Some(&said) {
-            wrong += &said;
-        }
-    }
-    assert!(wrong.is_empty(), "not as it was:\n{wrong}");
+    snapshots::compare("lang/bad", 12, |sources| parse(&sources, 0).expect_err("no model").render(&sources, false));
 }
 
 fn findings(text: &str) -> Diagnostics {

@@ -4,3 +4,6 @@ mod diagnostics;
 mod format;
 mod parses;
 mod robust;
+
+#[path = "../snapshots/mod.rs"]
+mod snapshots;

@@ -6,7 +6,6 @@ use nostale_notifier::lang::Span;
 use nostale_notifier::model::*;
 
 pub(crate) mod naive;
-pub(crate) mod reference;
 
 /// A place without a text.
 pub(crate) fn nowhere() -> Span {

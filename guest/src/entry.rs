@@ -4,7 +4,7 @@ use crate::{
     abi::{ABI_MAGIC, Assertion, Board, Command, Control, FINDINGS_REPORTED, HYPERCALL_PORT, Program, VcpuBlock, Verb, layout},
     page::Page,
     visit::{self, Stale},
-    walk::Walk,
+    walk::{Habit, Walk},
 };
 use core::{
     arch::{asm, global_asm},
@@ -47,7 +47,7 @@ extern "C" fn main(control: &'static Control, block: &'static VcpuBlock) -> ! {
     guest_assert!(block, control.pages, >, 0u64);
     guest_assert!(block, block.arena % crate::abi::PAGE_SIZE, ==, 0u64);
 
-    let mut walk = Walk::new(block.seed, control.pages);
+    let mut walk = Walk::new(block.seed, control.pages, Habit::of(block.index));
     block.counts.last_tsc.store(rdtsc(), Relaxed);
     hypercall(Verb::Ready);
 

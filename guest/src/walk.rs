@@ -11,12 +11,30 @@ pub enum Order {
     HotSet,
 }
 
-/// Visits after which the order changes. Visits to the hot set meet faults and are many times slower, so its turns have fewer.
-/// Odd and prime, so that turns do not fall in step with anything.
-const fn turn(order: Order) -> u32 {
-    match order {
-        Order::HotSet => 4093,
-        Order::Sequential | Order::Random => 32749,
+/// Which pages a walk prefers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Habit {
+    /// Mostly all over the arena.
+    Roams,
+    /// Mostly in the hot set. Where host operations are slow (under emulation a few dozen a second) a walk that roams would be
+    /// elsewhere nearly always, and what lasts for a moment would go unseen.
+    Lingers,
+}
+
+impl Habit {
+    /// Half of the vCPUs have either habit, the first one lingers.
+    #[must_use]
+    pub const fn of(vcpu: u64) -> Self {
+        if vcpu.is_multiple_of(2) { Self::Lingers } else { Self::Roams }
+    }
+
+    /// Visits after which the order changes. Visits to the hot set meet faults and may be many times slower than others.
+    /// Odd and prime, so that turns do not fall in step with anything.
+    const fn turn(self, order: Order) -> u32 {
+        match (self, order) {
+            (Self::Roams, Order::HotSet) | (Self::Lingers, Order::Sequential | Order::Random) => 4093,
+            (Self::Lingers, Order::HotSet) | (Self::Roams, Order::Sequential | Order::Random) => 32749,
+        }
     }
 }
 
@@ -26,6 +44,7 @@ pub struct Walk {
     state: u64,
     pages: u64,
     next: u64,
+    habit: Habit,
     order: Order,
     left: u32,
 }
@@ -49,12 +68,12 @@ fn below(bits: u64, n: u64) -> u64 {
 impl Walk {
     /// A walk over `pages` pages (at least 1).
     #[must_use]
-    pub fn new(seed: u64, pages: u64) -> Self {
+    pub fn new(seed: u64, pages: u64, habit: Habit) -> Self {
         let mut state = seed;
         let bits = mix(&mut state);
         let order = [Order::HotSet, Order::Random, Order::Sequential][(bits % 3) as usize];
         let next = below(mix(&mut state), pages);
-        Self { state, pages, next, order, left: turn(order) }
+        Self { state, pages, next, habit, order, left: habit.turn(order) }
     }
 
     /// The next page, below the number of pages. `hot` gives start and size of the hot set at this moment.
@@ -87,7 +106,7 @@ impl Walk {
             Order::Sequential => Order::Random,
             Order::Random => Order::HotSet,
         };
-        self.left = turn(self.order);
+        self.left = self.habit.turn(self.order);
         self.next = below(mix(&mut self.state), self.pages);
     }
 }
@@ -99,8 +118,8 @@ mod tests {
     #[test]
     fn every_order_stays_inside_and_all_pages_are_visited() {
         let mut seen = [false; 300];
-        let mut walk = Walk::new(7, 300);
-        for _ in 0..4 * turn(Order::Random) {
+        let mut walk = Walk::new(7, 300, Habit::Roams);
+        for _ in 0..4 * Habit::Roams.turn(Order::Random) {
             // A torn hot set: it starts inside and ends outside.
             seen[walk.next(|| (290, 64)) as usize] = true;
         }
@@ -110,7 +129,7 @@ mod tests {
     #[test]
     fn a_seed_gives_the_same_walk_twice_and_another_seed_another() {
         let take = |seed| {
-            let mut walk = Walk::new(seed, 1 << 20);
+            let mut walk = Walk::new(seed, 1 << 20, Habit::of(0));
             core::array::from_fn::<u64, 64, _>(|_| walk.next(|| (0, 1 << 20)))
         };
         assert_eq!(take(1), take(1));
@@ -119,7 +138,7 @@ mod tests {
 
     #[test]
     fn one_page_is_enough() {
-        let mut walk = Walk::new(3, 1);
-        assert!((0..3 * turn(Order::Random)).all(|_| walk.next(|| (0, 1)) == 0));
+        let mut walk = Walk::new(3, 1, Habit::of(1));
+        assert!((0..3 * Habit::Roams.turn(Order::Random)).all(|_| walk.next(|| (0, 1)) == 0));
     }
 }

@@ -6,7 +6,7 @@ use crate::{
 };
 use nostale_guest::{
     page::{LINES, VALUE, counter_offset},
-    walk::Walk,
+    walk::{Habit, Walk},
 };
 use nostale_notifier::Hva;
 use std::sync::atomic::{
@@ -52,7 +52,7 @@ impl HostWriter {
     /// Visits pages until `stop`, and ends with a whole visit if it can.
     pub(super) fn run(&self, arena: &Arena, system: &System, seed: u64, stop: &AtomicBool) {
         let control = system.control();
-        let mut walk = Walk::new(seed, arena.pages());
+        let mut walk = Walk::new(seed, arena.pages(), Habit::Roams);
         let mut value = 0;
         while !stop.load(Relaxed) {
             let page = walk.next(|| (control.hot_start.load(Relaxed), control.hot_pages.load(Relaxed)));

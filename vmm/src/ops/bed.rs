@@ -4,6 +4,7 @@ use super::Rng;
 use crate::{
     host::clock,
     live::Plant,
+    machine::AWAY,
     memory::{Arena, Claim, Frame, Retired, Snapshot, Span, System},
     oracle::{
         Access, Oracle, PageDump, Violation, Watch,
@@ -26,6 +27,7 @@ use std::{
         Mutex, PoisonError,
         atomic::Ordering::{Relaxed, Release},
     },
+    time::{Duration, Instant},
 };
 
 /// Pages of the hot set: few enough that writers meet an operation on them, enough that operations do not wait for each other.
@@ -34,6 +36,11 @@ const HOT: u64 = 64;
 const MOVE_HOT: u32 = 256;
 /// Operations that cut VMAs into pieces stay below this page, so that `vm.max_map_count` (65,530 by default) is never reached.
 const SCATTER: u64 = 16384;
+
+/// Visits of a vCPU that make a moment: enough to come by a good part of the hot set.
+const VISITS: u64 = 48;
+/// How long such a moment may be.
+const PATIENCE: Duration = Duration::from_millis(2);
 
 /// Increments that were counted on pages which have since been thrown away, by arena page.
 #[derive(Debug, Default)]
@@ -253,11 +260,20 @@ impl<'a> Bed<'a> {
 
     /// Gives stale writers a moment, mostly none: the narrow windows matter as much as the wide ones.
     pub fn dwell(&self, rng: &mut Rng) {
-        let spins = match rng.random_range(0..8) {
-            0 => rng.random_range(0..8192),
-            1..4 => rng.random_range(0..256),
-            _ => 0,
-        };
-        (0..spins).for_each(|_| std::hint::spin_loop());
+        match rng.random_range(0..8) {
+            0 => self.until_visits(),
+            1..4 => (0..rng.random_range(0..256)).for_each(|_| std::hint::spin_loop()),
+            _ => {}
+        }
+    }
+
+    /// Waits until a vCPU has got something done, however slow it is here, so that nothing goes unseen for lack of an attempt; but
+    /// not for long, since all of them may be waiting for this very operation.
+    fn until_visits(&self) {
+        let visits = || self.system.all_vcpus().map(|vcpu| vcpu.counts.visits.load(Relaxed));
+        let (then, deadline) = (visits().collect::<Vec<_>>(), Instant::now() + PATIENCE);
+        while visits().zip(&then).all(|(now, then)| now - then < VISITS) && Instant::now() < deadline {
+            std::thread::sleep(AWAY);
+        }
     }
 }

@@ -11,6 +11,7 @@ mod huge;
 mod migrate;
 mod mremap;
 mod mremap_dontunmap;
+mod own_vma;
 mod protect;
 mod remap;
 mod remap_file_pages;

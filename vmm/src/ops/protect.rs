@@ -1,6 +1,6 @@
 //! `protect`: write access is taken away (read-only, or none at all) and given back.
 
-use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, needs_nothing, syscall};
+use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, needs_nothing, own_vma::OwnVma, syscall};
 use crate::{memory::Snapshot, oracle::permission};
 use nostale_notifier::{Hva, event::Stage};
 use rand::RngExt;
@@ -23,6 +23,7 @@ impl HostOperation for Protect {
         let pages = if rng.random_bool(0.5) { 1 } else { rng.random_range(2..=32).min(bed.arena.pages()) };
         let Some(claim) = bed.pick(rng, pages, 1) else { return Ok(Done::Busy) };
         let none = rng.random_bool(0.25);
+        let _own = if rng.random_bool(0.5) { Some(OwnVma::cut(bed, &claim)?) } else { None };
         let look = |page: u64, at: Hva| -> Option<Snapshot> {
             // Through the witness, or by force, a page can be seen even while the mapping allows nothing.
             let witnessed = bed.arena.frame_of(page).and_then(|frame| bed.arena.snapshot_frame(frame));

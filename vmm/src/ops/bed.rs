@@ -258,11 +258,11 @@ impl<'a> Bed<'a> {
         }
     }
 
-    /// Gives stale writers a moment, mostly none: the narrow windows matter as much as the wide ones.
+    /// Gives stale writers a moment, or none: the narrow windows matter as much as the wide ones.
     pub fn dwell(&self, rng: &mut Rng) {
         match rng.random_range(0..8) {
-            0 => self.until_visits(),
-            1..4 => (0..rng.random_range(0..256)).for_each(|_| std::hint::spin_loop()),
+            0..4 => self.until_visits(),
+            4..6 => (0..rng.random_range(0..256)).for_each(|_| std::hint::spin_loop()),
             _ => {}
         }
     }

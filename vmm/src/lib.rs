@@ -8,4 +8,5 @@ pub mod machine;
 pub mod memory;
 pub mod ops;
 pub mod oracle;
+pub mod qemu;
 pub mod report;

@@ -205,7 +205,8 @@ impl Machine {
     pub fn read_memory(&mut self, address: u64, length: usize) -> Result<Vec<u8>, QemuError> {
         let mut file = anonymous(0)?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
-        let arguments = json!({"val": address, "size": length, "filename": path, "cpu-index": 0});
+        // QEMU takes a signed number, and the kernel lives in what is negative then.
+        let arguments = json!({"val": address.cast_signed(), "size": length, "filename": path, "cpu-index": 0});
         self.command("reading memory", "memsave", arguments)?;
         let mut bytes = Vec::with_capacity(length);
         file.read_to_end(&mut bytes).map_err(QemuError::system("read the copy of the memory"))?;

@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod host;
+pub mod inside;
 pub mod live;
 pub mod machine;
 pub mod memory;

@@ -16,7 +16,7 @@ pub(crate) mod text;
 pub mod units;
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 
 pub use format::{Format, UnknownFormat, render};
 pub use human::HumanOptions;

@@ -1,7 +1,7 @@
 //! PID 1: prepares the machine, and hands it over to [`serve`].
 
 use super::{
-    modules,
+    holder, modules,
     port::{self, Port},
     protocol::Ready,
     serve::serve,
@@ -62,6 +62,9 @@ pub fn init() -> ! {
         }
     };
     let modules = modules::load(Path::new("/modules"), &mut notes);
+    if let Err(error) = holder::hold() {
+        notes.push(format!("no VM is held, so each run switches KVM on and off: {error}"));
+    }
     // Once, before anybody waits: it is inherited by every child.
     let facts = Facts::gather();
     let ready = Ready {

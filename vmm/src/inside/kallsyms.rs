@@ -14,11 +14,15 @@ const PATH: &str = "/proc/kallsyms";
 /// Modules whose functions are of interest.
 const MODULES: [&str; 3] = ["[kvm]", "[kvm_amd]", "[kvm_intel]"];
 
+/// What kernels with call padding call the bytes in front of each function: half of all their symbols.
+const PADDING: &str = "__pfx_";
+
 /// Whether a line of `/proc/kallsyms` is a function of the kernel itself or of KVM.
 fn wanted(line: &str) -> bool {
     let mut fields = line.split_ascii_whitespace();
-    let (_address, kind, _name, module) = (fields.next(), fields.next(), fields.next(), fields.next());
-    matches!(kind, Some("t" | "T" | "w" | "W")) && module.is_none_or(|module| MODULES.contains(&module))
+    let (_address, kind, name, module) = (fields.next(), fields.next(), fields.next(), fields.next());
+    let padding = name.is_some_and(|name| name.starts_with(PADDING));
+    !padding && matches!(kind, Some("t" | "T" | "w" | "W")) && module.is_none_or(|module| MODULES.contains(&module))
 }
 
 /// Sends all that is wanted.
@@ -52,6 +56,7 @@ mod tests {
         let text = "\
 0000000000000000 A fixed_percpu_data
 ffffffff81000000 T _stext
+ffffffff81000100 t __pfx_early_cpu_to_node.constprop.0
 ffffffff81000110 t early_cpu_to_node.constprop.0
 ffffffff82000000 D loops_per_jiffy
 ffffffffc0400000 t kvm_unmap_gfn_range\t[kvm]

@@ -7,6 +7,7 @@
 
 mod child;
 mod collected;
+mod holder;
 mod init;
 mod kallsyms;
 mod modules;

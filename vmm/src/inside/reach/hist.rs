@@ -44,19 +44,19 @@ pub(super) fn parse(text: &str) -> Histogram {
         if let Some(dropped) = line.strip_prefix("Dropped:") {
             histogram.dropped = dropped.trim().parse().unwrap_or(0);
         }
-        let line = match line.strip_prefix('{') {
-            Some(rest) => {
-                frames = Some(Vec::new());
-                // The key's name.
-                rest.split_once(": ").map_or_else(|| rest.trim_end_matches(':'), |(_, value)| value)
-            }
-            None => line,
-        };
-        let Some(so_far) = &mut frames else { continue };
         let (value, hits) = match line.split_once("} hitcount:") {
             Some((value, hits)) => (value, Some(hits)),
             None => (line, None),
         };
+        let value = match value.strip_prefix('{') {
+            // Behind the key's name.
+            Some(rest) => {
+                frames = Some(Vec::new());
+                rest.split_once(": ").map_or("", |(_, value)| value)
+            }
+            None => value,
+        };
+        let Some(so_far) = &mut frames else { continue };
         so_far.extend(frame(value));
         if let Some(hits) = hits {
             let hits = hits.split_ascii_whitespace().next().and_then(|hits| hits.parse().ok());
@@ -82,3 +82,6 @@ fn frame(text: &str) -> Option<Frame> {
         .contains("+0x")
         .then(|| Frame { site: if module.is_empty() { place.to_owned() } else { format!("{place} {module}") }, address })
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! Arithmetic is checked: an address that leaves its space is `None`, never a wrapped number. All of them print in hex.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::fmt;
 
 /// log2 of the base page size, x86's and every KVM host's smallest unit of translation.
@@ -64,6 +64,14 @@ macro_rules! address {
                 serializer.collect_str(self)
             }
         }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                let number = text.strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok());
+                number.map(Self).ok_or_else(|| D::Error::custom(format_args!("'{text}' is no address: 0x and hexadecimal digits")))
+            }
+        }
     };
 }
 
@@ -89,10 +97,27 @@ impl Hva {
 }
 
 /// A page-aligned, half-open range of host virtual addresses: what an invalidation names (`struct mmu_notifier_range`).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Ends")]
 pub struct HvaRange {
     start: Hva,
     end: Hva,
+}
+
+/// A range as it is written, before anybody has looked whether it is one.
+#[derive(Deserialize)]
+struct Ends {
+    start: Hva,
+    end: Hva,
+}
+
+impl TryFrom<Ends> for HvaRange {
+    type Error = String;
+
+    fn try_from(Ends { start, end }: Ends) -> Result<Self, String> {
+        let range = end.offset_from(start).and_then(|bytes| Self::new(start, bytes >> PAGE_SHIFT));
+        range.filter(|range| range.end == end).ok_or_else(|| format!("[{start}, {end}) is no range of whole pages"))
+    }
 }
 
 impl HvaRange {

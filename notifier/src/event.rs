@@ -3,16 +3,16 @@
 //! A live run writes these as it works; other sources (a software MMU, a kernel's tracepoints) can speak the same words.
 
 use crate::HvaRange;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::VecDeque};
 
 /// A point in time: the time stamp counter, the one clock that guest, host threads and kernel events can share.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tsc(pub u64);
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// A host operation is about to change the primary mapping.
@@ -30,7 +30,7 @@ pub enum Stage {
 }
 
 /// One event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// When.
     pub tsc: Tsc,

@@ -76,6 +76,7 @@ pub fn main(scenarios: &[(&str, &str)]) -> ExitCode {
         file_dir: std::env::temp_dir(),
         stall_bound: Duration::from_secs(10),
         plant: None,
+        until_violation: false,
     };
     say(&ktap::plan(plan.len()));
     let mut hooks = Ktap { number: 0, ticks_per_us: clock::hertz() / 1e6 };

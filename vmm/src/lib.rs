@@ -3,9 +3,11 @@
 
 pub mod cli;
 pub mod host;
+pub mod inside;
 pub mod live;
 pub mod machine;
 pub mod memory;
 pub mod ops;
 pub mod oracle;
+pub mod qemu;
 pub mod report;

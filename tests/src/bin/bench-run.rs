@@ -46,7 +46,8 @@ fn main() -> ExitCode {
 }
 
 fn config(pages: u64) -> Config {
-    Config { vcpus: VCPUS, host_writers: 0, pages, seed: 1, file_dir: std::env::temp_dir(), stall_bound: BOUND, plant: None }
+    let file_dir = std::env::temp_dir();
+    Config { vcpus: VCPUS, host_writers: 0, pages, seed: 1, file_dir, stall_bound: BOUND, plant: None, until_violation: false }
 }
 
 /// Every check on against the bare increments, by turns in one VM, over the same pages in the same order.

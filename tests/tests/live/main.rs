@@ -30,6 +30,7 @@ impl Bench {
             // Never reached by a healthy vCPU, however slow the machine; tests of progress choose their own.
             stall_bound: Duration::from_secs(30),
             plant,
+            until_violation: false,
         }
     }
 }
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
     // Each test loads all CPUs by itself.
     arguments.test_threads.get_or_insert(1);
     let bench = Arc::new(Bench { facts: Facts::gather() });
-    let trials = [machine::trials(&bench), oracles::trials(&bench), operations::trials(&bench)].into_iter().flatten().collect();
+    let trials = [machine::trials(&bench), oracles::trials(&bench), oracles::until_violation(&bench), operations::trials(&bench)];
+    let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -3,13 +3,13 @@
 use crate::{Bench, trial};
 use libtest_mimic::Trial;
 use nostale_vmm::{
-    live::{self, NoHooks, Plant},
+    live::{self, Config, NoHooks, Plant},
     oracle::{Oracle, Violation},
     report::{ScenarioResult, Verdict},
 };
 use std::{
     sync::{Arc, atomic::AtomicBool},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 struct Case {
@@ -219,4 +219,28 @@ fn judge(case: &Case, result: ScenarioResult) -> Result<(), String> {
         return Err(format!("the replay line forgets the fault: {}", result.replay));
     }
     Ok(())
+}
+
+/// A run that is to stop at the first violation does so, long before its time, and keeps what it found.
+pub(crate) fn until_violation(bench: &Arc<Bench>) -> Vec<Trial> {
+    let cases = [
+        ("in_an_oracle", "remap", "memfd", Plant::StaleTranslation, None),
+        ("in_the_kernel_log", "protect", "anon", Plant::KernelMessage, bench.facts.need_kernel_log().err()),
+    ];
+    let trials = cases.map(|(name, operation, backing, plant, missing)| {
+        trial(bench, format!("until_violation::{name}"), missing.map(|need| need.to_string()), move |bench| {
+            let scenario = live::plan(Some(&[operation.to_owned()]), Some(&[backing.to_owned()]))?;
+            // The second one must not run at all.
+            let plan = [scenario.clone(), scenario].concat();
+            let config = Config { until_violation: true, ..bench.config(Some(plant)) };
+            let (from, time) = (Instant::now(), Duration::from_secs(120));
+            let report = live::run(&plan, &config, &bench.facts, time, &AtomicBool::new(false), &mut NoHooks)?;
+            assert!(from.elapsed() < time / 4, "{:?} of {time:?}", from.elapsed());
+            let [result] = report.scenarios.as_slice() else { return Err(format!("{report:?}").into()) };
+            assert_eq!((report.verdict, result.verdict), (Verdict::Violation, Verdict::Violation), "{:?}", result.reason);
+            assert!(!result.violations.is_empty() && report.notes.iter().any(|note| note.contains("1 scenarios left")));
+            Ok(())
+        })
+    });
+    trials.into()
 }

@@ -98,6 +98,9 @@ pub(super) struct RunOptions {
     /// How long a vCPU may be without progress before it counts as stuck
     #[arg(long, value_name = "S", default_value = "10", value_parser = parse_seconds)]
     pub(super) stall_bound: Duration,
+    /// Stop at the first violation
+    #[arg(long)]
+    pub(super) until_violation: bool,
     /// See an oracle fail: plant a fault (old-copy, stale-translation, still-running, unwritten-value, held-vcpu, ring0,
     /// kernel-message)
     #[arg(long, value_name = "FAULT", value_parser = |name: &str| name.parse::<Plant>())]

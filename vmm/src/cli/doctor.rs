@@ -41,7 +41,8 @@ fn fares(operation: &Operation, backing: Backing, facts: &Facts) -> Fares {
     }
 }
 
-fn as_json(facts: &Facts) -> serde_json::Value {
+/// What doctor says, for programs.
+pub(crate) fn as_json(facts: &Facts) -> serde_json::Value {
     let operations = ops::ALL.map(|operation| {
         let backings: serde_json::Map<_, _> = Backing::ALL
             .into_iter()

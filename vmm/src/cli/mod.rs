@@ -10,6 +10,9 @@ mod output;
 mod run;
 mod size;
 
+pub(crate) use doctor::as_json as doctor_json;
+
+use crate::inside;
 use args::{Cli, Command};
 use clap::Parser;
 use std::{fmt::Display, process::ExitCode};
@@ -30,6 +33,9 @@ impl<E: Display> From<E> for Refused {
 /// Runs the command line that this process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
+    if inside::is_init() {
+        inside::init();
+    }
     // A closed pipe (`nostale … | head`) comes back as an error, which `output::print` takes for what it is.
     let cli = Cli::parse();
     let result = match &cli.command {

@@ -4,7 +4,6 @@ use super::{
     Refused,
     args::{Common, RunOptions},
     interrupt, output,
-    size::Size,
 };
 use crate::{
     host::{
@@ -12,24 +11,18 @@ use crate::{
         facts::Facts,
         knobs::{Knobs, Restored},
     },
-    live::{self, Config, Hooks, Scenario},
+    live::{self, Choices, Hooks, Scenario},
     report::{Format, HumanOptions, RunReport, ScenarioResult, Verdict, outdir::OutDir, progress::Progress, render},
 };
-use nostale_guest::abi::MAX_VCPUS;
-use nostale_notifier::addr::PAGE_SIZE;
 use std::{process::ExitCode, sync::mpsc, time::Duration};
 
-/// vCPUs by default: enough to contend, few enough that host threads still get a CPU.
-const USUAL_VCPUS: usize = 4;
-/// Least memory: an operation needs room beside the hot set.
-const LEAST_PAGES: u64 = 256;
 /// Exit status of a run that was told to stop: whatever it found until then, it is not what was asked for.
 const INCONCLUSIVE: u8 = 3;
 
 pub(super) fn run(options: &RunOptions, common: &Common) -> Result<ExitCode, Refused> {
     let plan = live::plan(options.ops.as_deref(), options.backing.as_deref())?;
     let facts = Facts::gather();
-    let config = config(options, &facts)?;
+    let config = choices(options).config(&facts)?;
     facts.need_kvm().map_err(|need| format!("cannot run: {need}"))?;
     let out = common.out.as_deref().map(OutDir::prepare).transpose()?;
     let interrupted = interrupt::flag()?;
@@ -68,41 +61,17 @@ fn exit_status(report: &RunReport) -> u8 {
     }
 }
 
-fn config(options: &RunOptions, facts: &Facts) -> Result<Config, String> {
-    let cpus = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let vcpus = options.vcpus.unwrap_or(cpus.min(USUAL_VCPUS));
-    if !(1..=MAX_VCPUS).contains(&vcpus) {
-        return Err(format!("--vcpus {vcpus}: from 1 to {MAX_VCPUS} are possible"));
-    }
-    if options.host_writers > 64 {
-        return Err(format!("--host-writers {}: at most 64 are possible", options.host_writers));
-    }
-    let Size(bytes) = options.memory;
-    let pages = bytes / PAGE_SIZE;
-    if !bytes.is_multiple_of(PAGE_SIZE) || pages < LEAST_PAGES {
-        return Err(format!(
-            "--memory {}: a multiple of 4 KiB from {} is possible",
-            options.memory,
-            Size(LEAST_PAGES * PAGE_SIZE)
-        ));
-    }
-    if let Some(&available) = facts.memory.available_bytes.known().filter(|&&available| bytes > available) {
-        return Err(format!("--memory {}: this host has {} available", options.memory, Size(available)));
-    }
-    let file_dir = options.file_dir.clone().unwrap_or_else(std::env::temp_dir);
-    if !file_dir.is_dir() {
-        return Err(format!("--file-dir {}: not a directory", file_dir.display()));
-    }
-    Ok(Config {
-        vcpus,
+fn choices(options: &RunOptions) -> Choices {
+    Choices {
+        vcpus: options.vcpus,
         host_writers: options.host_writers,
-        pages,
-        // The time stamp counter is as good a source as any for a number that only has to differ.
-        seed: options.seed.unwrap_or_else(|| clock::now().0 & 0xffff_ffff),
-        file_dir,
+        memory_bytes: options.memory.0,
+        seed: options.seed,
+        file_dir: options.file_dir.clone(),
         stall_bound: options.stall_bound,
         plant: options.plant,
-    })
+        until_violation: options.until_violation,
+    }
 }
 
 /// Opens the journal of host settings, and puts back what a run that was killed has left.

@@ -1,5 +1,6 @@
 //! Numbers as people write them.
 
+use crate::report::units;
 use std::{fmt, str::FromStr, time::Duration};
 use thiserror::Error;
 
@@ -32,17 +33,7 @@ impl FromStr for Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whoever wrote an odd number wants to see it again.
-        if !self.0.is_multiple_of(1024) {
-            return write!(f, "{} bytes", self.0);
-        }
-        let (mut value, mut unit) = (self.0 as f64, 0);
-        while value >= 1024.0 && unit < 4 {
-            value /= 1024.0;
-            unit += 1;
-        }
-        let text = if value.fract() == 0.0 { format!("{value}") } else { format!("{value:.1}") };
-        write!(f, "{text} {}", ["bytes", "KiB", "MiB", "GiB", "TiB"][unit])
+        f.write_str(&units::bytes(self.0))
     }
 }
 

@@ -3,6 +3,7 @@
 mod config;
 mod judge;
 mod knobs;
+mod log;
 mod plan;
 mod plant;
 mod run;
@@ -13,7 +14,7 @@ mod verdict;
 mod watching;
 mod writer;
 
-pub use config::Config;
+pub use config::{Choices, Config, Impossible};
 pub use knobs::{Held, prepare as prepare_knobs};
 pub use plan::{PlanError, Scenario, default_plan, plan};
 pub use plant::{Plant, UnknownPlant};

@@ -2,12 +2,12 @@
 
 use super::{
     Config, Plant, Scenario,
-    session::{SessionError, run_scenario},
+    log::{self, LogWatch},
+    session::{Session, SessionError},
     verdict::replay,
 };
 use crate::{
-    host::{facts::Facts, kmsg},
-    oracle::{Oracle, Violation},
+    host::facts::Facts,
     report::{Host, RunReport, ScenarioResult, Setup, Verdict},
 };
 use nostale_notifier::addr::PAGE_SIZE;
@@ -54,13 +54,7 @@ pub fn run(
     hooks: &mut dyn Hooks,
 ) -> Result<RunReport, SessionError> {
     let mut notes = Vec::new();
-    let mut log = match kmsg::KernelLog::open() {
-        Ok(log) => Some(log),
-        Err(unavailable) => {
-            notes.push(format!("the kernel log was not watched: {unavailable}"));
-            None
-        }
-    };
+    let mut log = LogWatch::open(&mut notes);
     let unplantable = |scenario: &Scenario| {
         let plant = config.plant?;
         plant.impossible(scenario, config, facts).map(|reason| format!("{plant} cannot be planted: {reason}"))
@@ -81,11 +75,12 @@ pub fn run(
             Some(reason) => not_run(scenario, config, Verdict::Skipped, reason, each),
             None => {
                 if config.plant == Some(Plant::KernelMessage)
-                    && let Err(unavailable) = kmsg::plant(&plant_line())
+                    && let Err(unavailable) = log::plant()
                 {
                     notes.push(format!("the kernel message could not be planted: {unavailable}"));
                 }
-                match run_scenario(scenario, config, facts, each, interrupted) {
+                let mut enough = || interrupted.load(Relaxed) || config.until_violation && log.alarmed();
+                match Session::new(scenario, config, facts).and_then(|session| session.run(each, &mut enough)) {
                     Ok(result) => result,
                     // The first one says what is wrong with what was asked for; later, results are worth keeping.
                     Err(error) if scenarios.iter().all(|done: &ScenarioResult| done.verdict == Verdict::Skipped) => {
@@ -98,11 +93,15 @@ pub fn run(
         if scenario.backing.huge && result.operations > 0 && result.huge_bytes == 0 {
             notes.push(format!("{scenario}: the kernel gave no huge page, so this tested small ones"));
         }
-        if let Some(log) = &mut log {
-            judge_log(log, scenario, &mut result, &mut notes, hooks);
-        }
+        log.judge(scenario, &mut result, &mut notes, hooks);
         hooks.ends(&result);
+        let stop = config.until_violation && matches!(result.verdict, Verdict::Violation | Verdict::Stuck);
         scenarios.push(result);
+        if stop {
+            let left = plan.len() - scenarios.len();
+            notes.push(format!("stopped at the first violation, with {left} scenarios left"));
+            break;
+        }
     }
     let interrupted = interrupted.load(Relaxed);
     if interrupted {
@@ -127,61 +126,6 @@ pub fn run(
         scenarios,
         notes,
     })
-}
-
-/// Every planted line starts like this, whoever planted it.
-const PLANTED: &str = "BUG: nostale planted";
-
-fn plant_line() -> String {
-    format!("{PLANTED} this line (process {})", std::process::id())
-}
-
-/// Judges what the kernel has said since the last time.
-fn judge_log(
-    log: &mut kmsg::KernelLog,
-    scenario: &Scenario,
-    result: &mut ScenarioResult,
-    notes: &mut Vec<String>,
-    hooks: &mut dyn Hooks,
-) {
-    loop {
-        let batch = match log.read_new() {
-            Ok(batch) => batch,
-            Err(error) => {
-                doubt(result, format!("the kernel log could not be read: {error}"));
-                notes.push(format!("the kernel log could not be read after {scenario}: {error}"));
-                return;
-            }
-        };
-        batch.records.iter().for_each(|record| hooks.kernel_line(&record.text));
-        if batch.lost > 0 {
-            doubt(result, format!("{} lines of the kernel log were lost, and may have held an alarm", batch.lost));
-        }
-        for (alarm, record) in batch.alarms() {
-            // Every process sees every planted line; only its own is meant.
-            if record.text.starts_with(PLANTED) && record.text != plant_line() {
-                continue;
-            }
-            result.verdict = Verdict::Violation;
-            let earlier = result.reason.take().map_or(String::new(), |reason| format!("; {reason}"));
-            result.reason = Some(format!("kernel: {}{earlier}", record.text));
-            result.violations.push(Violation {
-                found: 1,
-                ..Violation::new(Oracle::Kernel, &result.name, format!("{alarm:?}: {}", record.text))
-            });
-        }
-        if !batch.more {
-            return;
-        }
-    }
-}
-
-/// A run that cannot say whether the kernel complained proves nothing.
-fn doubt(result: &mut ScenarioResult, reason: String) {
-    if result.verdict == Verdict::Coherent {
-        result.verdict = Verdict::Vacuous;
-        result.reason = Some(reason);
-    }
 }
 
 fn not_run(scenario: &Scenario, config: &Config, verdict: Verdict, reason: String, each: Duration) -> ScenarioResult {

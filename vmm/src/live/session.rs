@@ -95,7 +95,7 @@ pub fn run_scenario(
     time: Duration,
     interrupted: &AtomicBool,
 ) -> Result<ScenarioResult, SessionError> {
-    Session::new(scenario, config, facts)?.run(time, interrupted)
+    Session::new(scenario, config, facts)?.run(time, &mut || interrupted.load(Relaxed))
 }
 
 /// Operations a second of `scenario` in a bare loop: the same operations on the same memory, with every page in use, but without
@@ -125,7 +125,8 @@ pub fn bare_rate(scenario: &Scenario, config: &Config, facts: &Facts, time: Dura
     Ok(operations as f64 / from.elapsed().as_secs_f64())
 }
 
-struct Session<'a> {
+/// A scenario that is set up.
+pub(super) struct Session<'a> {
     scenario: &'a Scenario,
     config: &'a Config,
     ground: Arc<Ground>,
@@ -135,7 +136,7 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(scenario: &'a Scenario, config: &'a Config, facts: &Facts) -> Result<Self, SessionError> {
+    pub(super) fn new(scenario: &'a Scenario, config: &'a Config, facts: &Facts) -> Result<Self, SessionError> {
         let mut rng = Rng::seed_from_u64(config.seed ^ name_hash(&scenario.to_string()));
         let arena = Arc::new(Arena::new(scenario.backing, config.pages, &config.file_dir)?);
         let stale = config.plant.is_some_and(Plant::is_stale) && arena.witness().is_some();
@@ -163,7 +164,8 @@ impl<'a> Session<'a> {
         STOP_BOUND.max(self.config.stall_bound)
     }
 
-    fn run(mut self, time: Duration, interrupted: &AtomicBool) -> Result<ScenarioResult, SessionError> {
+    /// Runs it for `time`, or until there is `enough` of it for another reason.
+    pub(super) fn run(mut self, time: Duration, enough: &mut dyn FnMut() -> bool) -> Result<ScenarioResult, SessionError> {
         let begin = Instant::now();
         let mut machine = self.machine()?;
         let observer = Arc::new(SessionObserver {
@@ -186,7 +188,8 @@ impl<'a> Session<'a> {
             let threads = self.start_threads();
             let mut progress = Progress::new(self.config.vcpus, self.config.stall_bound, Instant::now());
             let mut held = self.config.plant != Some(Plant::HeldVcpu);
-            while from.elapsed() < time && !interrupted.load(Relaxed) && watching.go_on() && !threads.operations_ended() {
+            let mut over = || enough() || self.config.until_violation && self.ground.watch.tripped();
+            while from.elapsed() < time && !over() && watching.go_on() && !threads.operations_ended() {
                 if !held && from.elapsed() > time / 4 {
                     held = true;
                     observer.hold.store(true, Release);

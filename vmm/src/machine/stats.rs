@@ -79,7 +79,10 @@ fn words<const N: usize>(bytes: &[u8]) -> [u32; N] {
 macro_rules! sample {
     ($($(#[$doc:meta])* $field:ident: $scope:ident;)*) => {
         /// KVM's counters of one VM at one time, summed over its vCPUs where each has its own.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+        ///
+        /// A counter that an older document does not have reads as 0.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[serde(default)]
         pub struct Sample { $($(#[$doc])* pub $field: u64,)* }
 
         impl Sample {

@@ -8,19 +8,23 @@ pub mod progress;
 pub mod vacuity;
 
 use crate::{host::clock, memory::Snapshot};
+use nostale_guest::page::LINES;
 use nostale_notifier::{
     HvaRange,
     event::{Event, EventLog, Tsc},
 };
-use serde::{Serialize, Serializer, ser::SerializeStruct};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error, ser::SerializeStruct};
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 /// Which rule was broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Oracle {
     /// Counters hold exactly what was added to them.
@@ -65,7 +69,7 @@ impl fmt::Display for Oracle {
 }
 
 /// How somebody reached a page that was no longer theirs to reach.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
     /// By reading it.
@@ -93,8 +97,27 @@ impl Serialize for PageDump {
     }
 }
 
+impl<'de> Deserialize<'de> for PageDump {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// Words are text, because JavaScript and its like round numbers above 2^53.
+        #[derive(Deserialize)]
+        struct Words {
+            what: String,
+            lines: [[String; 8]; LINES],
+        }
+        let Words { what, lines } = Words::deserialize(deserializer)?;
+        let mut snapshot = Snapshot { lines: [[0; 8]; LINES] };
+        for (word, text) in snapshot.lines.iter_mut().flatten().zip(lines.iter().flatten()) {
+            let number = text.strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok());
+            *word = number
+                .ok_or_else(|| D::Error::custom(format_args!("'{text}' is no word of a page: 0x and hexadecimal digits")))?;
+        }
+        Ok(Self { what, snapshot })
+    }
+}
+
 /// A broken rule, with what is needed to look into it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Violation {
     /// Which rule.
     pub oracle: Oracle,
@@ -176,6 +199,8 @@ pub struct Findings {
 pub struct Watch {
     logs: Vec<Mutex<EventLog>>,
     found: Mutex<Found>,
+    /// Whether there is anything in `found`, for those who ask often.
+    tripped: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -186,7 +211,11 @@ impl Watch {
     /// A watch over `actors` actors, each with an event log of its own so that none waits for another.
     #[must_use]
     pub fn new(actors: usize) -> Self {
-        Self { logs: (0..actors.max(1)).map(|_| Mutex::new(EventLog::new(EVENTS))).collect(), found: Mutex::default() }
+        Self {
+            logs: (0..actors.max(1)).map(|_| Mutex::new(EventLog::new(EVENTS))).collect(),
+            found: Mutex::default(),
+            tripped: AtomicBool::new(false),
+        }
     }
 
     /// Notes an event of actor number `actor`.
@@ -216,6 +245,14 @@ impl Watch {
             }
             lock(&self.found).kept.push(violation);
         }
+        // Last: who stops at it wants to find it with its details.
+        self.tripped.store(true, Relaxed);
+    }
+
+    /// Whether any oracle has found anything yet.
+    #[must_use]
+    pub fn tripped(&self) -> bool {
+        self.tripped.load(Relaxed)
     }
 
     /// A replaced page was looked at again.
@@ -226,6 +263,7 @@ impl Watch {
     /// Everything found so far; the watch starts afresh.
     #[must_use]
     pub fn take(&self) -> Findings {
+        self.tripped.store(false, Relaxed);
         let Found { kept, counts, stale_writes, witnessed } = std::mem::take(&mut *lock(&self.found));
         Findings { violations: kept, counts, stale_writes, witnessed }
     }

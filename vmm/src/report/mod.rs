@@ -16,14 +16,14 @@ pub(crate) mod text;
 pub mod units;
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 
 pub use format::{Format, UnknownFormat, render};
 pub use human::HumanOptions;
 
 use crate::{machine::Sample, oracle::Violation};
-use serde::{Serialize, Serializer};
-use std::fmt;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use std::{borrow::Cow, fmt};
 use test::{Ending, Test};
 
 /// The judgement on a scenario or a run.
@@ -42,6 +42,9 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Coherent, Self::Violation, Self::Stuck, Self::Vacuous, Self::Skipped];
+
     /// Its name in results.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -91,8 +94,21 @@ impl Serialize for Verdict {
     }
 }
 
+impl<'de> Deserialize<'de> for Verdict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = Cow::<'de, str>::deserialize(deserializer)?;
+        let known = Self::ALL.into_iter().find(|verdict| verdict.name() == name);
+        known.ok_or_else(|| D::Error::unknown_variant(&name, &["coherent", "violation", "stuck", "vacuous", "skipped"]))
+    }
+}
+
+/// A number that was written as `null` because it was none: a rate over no time.
+fn number_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
+
 /// The host in a few words; everything else that is known of it is in `facts`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Host {
     /// `uname -r`.
     pub kernel: String,
@@ -105,7 +121,7 @@ pub struct Host {
 }
 
 /// How a run was set up: what replays it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Setup {
     /// vCPUs of each VM.
     pub vcpus: u64,
@@ -116,7 +132,7 @@ pub struct Setup {
 }
 
 /// What one operation of a scenario did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OperationCount {
     /// Its name.
     pub name: String,
@@ -127,7 +143,7 @@ pub struct OperationCount {
 }
 
 /// One scenario's result.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ScenarioResult {
     /// Operations, joined by `+`.
     pub name: String,
@@ -140,10 +156,12 @@ pub struct ScenarioResult {
     /// How the operations were done, where that depends on the host.
     pub method: Option<String>,
     /// From the first operation to the end of the last.
+    #[serde(deserialize_with = "number_or_none")]
     pub seconds: f64,
     /// Host operations completed.
     pub operations: u64,
     /// The same a second.
+    #[serde(deserialize_with = "number_or_none")]
     pub operations_per_second: f64,
     /// Pages that those operations worked on.
     pub pages: u64,
@@ -154,6 +172,7 @@ pub struct ScenarioResult {
     /// Verified atomic increments by host threads.
     pub host_writes: u64,
     /// Both, a second.
+    #[serde(deserialize_with = "number_or_none")]
     pub writes_per_second: f64,
     /// Increments that are missing.
     pub lost_writes: u64,
@@ -162,6 +181,7 @@ pub struct ScenarioResult {
     /// Reads that returned what was already replaced.
     pub stale_reads: u64,
     /// The longest time between two signs of life of a vCPU.
+    #[serde(deserialize_with = "number_or_none")]
     pub longest_stall_us: f64,
     /// Invalidations that hit the secondary MMU.
     pub invalidations: u64,
@@ -176,8 +196,10 @@ pub struct ScenarioResult {
     /// Most bytes of guest memory that the primary MMU mapped by huge pages.
     pub huge_bytes: u64,
     /// From the creation of the VM to its first write.
+    #[serde(deserialize_with = "number_or_none")]
     pub start_us: f64,
     /// What the final check of all pages took.
+    #[serde(deserialize_with = "number_or_none")]
     pub check_us: f64,
     /// KVM's own counters.
     pub kvm: Sample,
@@ -211,7 +233,7 @@ impl ScenarioResult {
 }
 
 /// A whole run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunReport {
     /// Version of this schema.
     pub version: u32,

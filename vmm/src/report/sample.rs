@@ -82,7 +82,7 @@ pub(super) fn violation() -> Violation {
 }
 
 /// Two coherent scenarios, one of each other verdict, and a note.
-pub(super) fn run() -> RunReport {
+pub(crate) fn run() -> RunReport {
     let mut broken = scenario("mremap", "memfd", Verdict::Violation);
     broken.reason = Some("finality: 1 write after the operation had returned".to_owned());
     broken.stale_writes = 1;

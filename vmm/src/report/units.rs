@@ -67,6 +67,22 @@ fn prefixed(value: f64) -> String {
     format!("{:.1e}", value * 1e21)
 }
 
+/// A size, such as `64 MiB`; a number that is no multiple of 1024 is shown as it is.
+#[must_use]
+pub fn bytes(n: u64) -> String {
+    // Whoever wrote an odd number wants to see it again.
+    if !n.is_multiple_of(1024) {
+        return format!("{n} bytes");
+    }
+    let (mut value, mut unit) = (n as f64, 0);
+    while value >= 1024.0 && unit < 4 {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let text = if value.fract() == 0.0 { format!("{value}") } else { format!("{value:.1}") };
+    format!("{text} {}", ["bytes", "KiB", "MiB", "GiB", "TiB"][unit])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,165 @@
+//! The protocol: requests go in, events come out, each one line on a serial port ([`line`]).
+//!
+//! Each request is answered by any number of events, of which exactly the last one [`Event::is_final`].
+
+mod base64;
+pub mod line;
+pub(super) mod request;
+mod symbols;
+
+pub use line::{BadLine, Decoded, Decoder, Sender};
+pub use request::{BadRequest, Pair, Plan, RunRequest};
+pub use symbols::{Collector as SymbolsCollector, Error as SymbolsError, Packer};
+
+use crate::report::{RunReport, ScenarioResult, Verdict};
+use serde::{Deserialize, Serialize};
+
+/// From the host to the guest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", content = "data", rename_all = "kebab-case")]
+pub enum Request {
+    /// Are you there? → [`Event::Pong`]
+    Ping,
+    /// What is known about this machine. → [`Event::Facts`]
+    Facts,
+    /// Where functions are. → [`Event::Symbols`]…, [`Event::SymbolsEnd`]
+    Symbols,
+    /// Run scenarios. → [`Event::Starts`] and [`Event::Ends`] for each, [`Event::Report`]
+    Run(RunRequest),
+    /// Run scenarios one by one, with probes on the notifier. → [`Event::Reached`] for each, [`Event::ReachEnd`]
+    Reach(RunRequest),
+    /// The end. → [`Event::Bye`]
+    PowerOff,
+}
+
+/// From the guest to the host.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", content = "data", rename_all = "kebab-case")]
+pub enum Event {
+    /// The machine is prepared: the marker at which it may be kept as a snapshot.
+    Ready(Ready),
+    /// The answer to a ping.
+    Pong,
+    /// Something that people should know, and that decides nothing.
+    Note(String),
+    /// A scenario starts.
+    Starts {
+        /// Operations, joined by `+`.
+        scenario: String,
+        /// Backing of guest memory.
+        backing: String,
+        /// What it should take.
+        planned_seconds: f64,
+    },
+    /// A scenario has ended.
+    Ends(Box<ScenarioResult>),
+    /// The whole run has ended. To spare the port, `scenarios` is empty: they came before ([`Event::Ends`]); see
+    /// [`Collected`](crate::inside::Collected).
+    Report(Box<RunReport>),
+    /// A line of the guest's kernel log, during a run.
+    Kernel(String),
+    /// What was asked for could not be done.
+    Failed {
+        /// Why.
+        what: String,
+    },
+    /// A part of the symbols, for [`SymbolsCollector`].
+    Symbols(String),
+    /// All symbols were sent.
+    SymbolsEnd {
+        /// How many.
+        symbols: u64,
+        /// Bytes of their text.
+        bytes: u64,
+    },
+    /// What `nostale doctor --format json` says in there.
+    Facts(serde_json::Value),
+    /// Which notifier calls a scenario made.
+    Reached(SiteReach),
+    /// All scenarios were measured.
+    ReachEnd,
+    /// The machine powers off now.
+    Bye,
+}
+
+impl Event {
+    /// Whether nothing more will come for this request.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Pong
+                | Self::Report(_)
+                | Self::Failed { .. }
+                | Self::SymbolsEnd { .. }
+                | Self::Facts(_)
+                | Self::ReachEnd
+                | Self::Bye
+        )
+    }
+}
+
+/// A machine that is prepared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ready {
+    /// `uname -r`.
+    pub release: String,
+    /// Since the kernel's start, when PID 1 began.
+    pub began_seconds: f64,
+    /// Since the kernel's start, now.
+    pub uptime_seconds: f64,
+    /// Ticks a microsecond: turns the times in results into time.
+    pub ticks_per_us: f64,
+    /// What became of each module.
+    pub modules: Vec<Module>,
+    /// Whether a VM can be made.
+    pub kvm: bool,
+    /// What else should be known.
+    pub notes: Vec<String>,
+}
+
+/// What became of a kernel module.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Module {
+    /// Its name.
+    pub name: String,
+    /// Why it is not loaded, if so.
+    pub error: Option<String>,
+}
+
+/// Which notifier calls a scenario made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SiteReach {
+    /// Operations, joined by `+`.
+    pub scenario: String,
+    /// Backing of guest memory.
+    pub backing: String,
+    /// What the scenario came to by itself.
+    pub verdict: Verdict,
+    /// Why, when it is not *coherent*.
+    pub reason: Option<String>,
+    /// How long it ran.
+    pub seconds: f64,
+    /// Times that its operations were completed.
+    pub operations: u64,
+    /// The calls, by callee and site.
+    pub sites: Vec<Site>,
+    /// Calls that could not be counted because the kernel had no room for their site.
+    pub dropped: u64,
+}
+
+/// One place that calls the notifier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Site {
+    /// Which function of the notifier.
+    pub callee: String,
+    /// Where the call returns to, `function+0xoffset`: five bytes behind a direct call. Of a jump that takes the place of a
+    /// call and a return, the kernel knows only where its function returns to.
+    pub site: String,
+    /// The same as an address, where the kernel says it.
+    pub address: Option<u64>,
+    /// Times that it was called.
+    pub hits: u64,
+    /// Memslots that those calls met; `None` where this cannot be counted.
+    pub met_memslot: Option<u64>,
+}

@@ -1,0 +1,71 @@
+//! A run, as a child of PID 1 makes it.
+
+use super::{
+    child::Out,
+    protocol::{Event, RunRequest, request::Understood},
+};
+use crate::{
+    host::{facts::Facts, knobs::Knobs},
+    live::{self, Hooks, Scenario},
+    report::ScenarioResult,
+};
+use std::{sync::atomic::AtomicBool, time::Duration};
+
+/// Runs what is asked for; gives the last event.
+pub(super) fn run(request: &RunRequest, facts: &Facts, out: &mut Out) -> Result<Event, String> {
+    let Understood { plan, config, time } = request.understand(facts).map_err(|error| error.to_string())?;
+    facts.need_kvm().map_err(|need| need.to_string())?;
+    let mut notes = Vec::new();
+    // The settings are put back, for whoever asks for the next run.
+    let knobs =
+        Knobs::open(Knobs::default_dir()).inspect_err(|error| notes.push(format!("host settings are left alone: {error}"))).ok();
+    let held = knobs.as_ref().map(|knobs| live::prepare_knobs(&plan, facts, knobs, &mut notes));
+    let mut hooks = Tell { out, kept: request.violations_kept };
+    let report = live::run(&plan, &config, facts, time, &AtomicBool::new(false), &mut hooks);
+    drop(held);
+    let mut report = report.map_err(|error| error.to_string())?;
+    notes.append(&mut report.notes);
+    notes.extend(knobs.iter().flat_map(Knobs::take_notes));
+    report.notes = notes;
+    report.scenarios.clear();
+    Ok(Event::Report(Box::new(report)))
+}
+
+/// Tells everything as it happens: what was told is there when the kernel dies.
+pub(super) struct Tell<'a> {
+    pub(super) out: &'a mut Out,
+    /// Violations that are told with their details.
+    pub(super) kept: usize,
+}
+
+impl Tell<'_> {
+    fn tell(&mut self, event: &Event) {
+        // PID 1 listens as long as this process lives; if it does not, nobody does.
+        let _ = self.out.send(event);
+    }
+}
+
+impl Hooks for Tell<'_> {
+    fn starts(&mut self, scenario: &Scenario, planned: Duration) {
+        self.tell(&starts(scenario, planned));
+    }
+
+    fn ends(&mut self, result: &ScenarioResult) {
+        let mut result = result.clone();
+        result.violations.truncate(self.kept);
+        self.tell(&Event::Ends(Box::new(result)));
+    }
+
+    fn kernel_line(&mut self, line: &str) {
+        self.tell(&Event::Kernel(line.to_owned()));
+    }
+}
+
+/// A scenario starts.
+pub(super) fn starts(scenario: &Scenario, planned: Duration) -> Event {
+    Event::Starts {
+        scenario: scenario.name(),
+        backing: scenario.backing.name().to_owned(),
+        planned_seconds: planned.as_secs_f64(),
+    }
+}

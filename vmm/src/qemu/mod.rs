@@ -1,0 +1,27 @@
+//! Machines in QEMU: other kernels, to run the same tests in and to patch from outside.
+//!
+//! A [`Machine`] boots a kernel or comes from a [`Saved`] one; the guest talks over its [`Channel`], is read and patched through
+//! a [`Debugger`], and is gone when the value is dropped, or when this process is.
+
+mod error;
+mod gdb;
+mod installed;
+mod machine;
+mod process;
+mod qmp;
+mod save;
+mod socket;
+mod spec;
+mod workdir;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::QemuError;
+pub use gdb::{Debugger, GdbError};
+pub use installed::{Accel, Installed};
+pub use machine::{Cause, Channel, Ending, Machine, State};
+pub use qmp::QmpError;
+pub use save::Saved;
+pub use socket::{LONGEST_LINE, Received, SocketError};
+pub use spec::MachineSpec;

@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod host;
+pub mod kernels;
 pub mod live;
 pub mod machine;
 pub mod memory;

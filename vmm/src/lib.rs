@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod host;
 pub mod inside;
+pub mod kernels;
 pub mod live;
 pub mod machine;
 pub mod memory;

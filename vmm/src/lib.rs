@@ -6,6 +6,7 @@ pub mod host;
 pub mod live;
 pub mod machine;
 pub mod memory;
+pub mod mutate;
 pub mod ops;
 pub mod oracle;
 pub mod report;

@@ -49,7 +49,10 @@ pub enum L1Error {
         console: String,
     },
     /// It is up, but has no KVM.
-    #[error("{release} is up, but offers no KVM{}: build it with CONFIG_KVM and CONFIG_KVM_AMD, or give its modules with IMAGE:DIR", reasons(why))]
+    #[error(
+        "{release} is up, but offers no KVM{}: build it with CONFIG_KVM and CONFIG_KVM_AMD, or give its modules with IMAGE:DIR",
+        reasons(why)
+    )]
     NoKvm {
         /// The kernel.
         release: String,

@@ -202,7 +202,8 @@ impl L1 {
         let begin = Instant::now();
         self.send(&Request::Run(request.clone()))?;
         let mut deadline = Deadline::new(request);
-        let mut ran = Ran { collected: Collected::default(), end: End::Whole, alarms: Vec::new(), damaged: Vec::new(), seconds: 0.0 };
+        let mut ran =
+            Ran { collected: Collected::default(), end: End::Whole, alarms: Vec::new(), damaged: Vec::new(), seconds: 0.0 };
         ran.end = loop {
             match self.next(&mut ran.damaged)? {
                 Next::Event(event) => {
@@ -235,7 +236,12 @@ impl L1 {
     }
 
     /// Asks for something whose events `take` takes until it says that it has all.
-    fn ask<T>(&mut self, request: &Request, mut take: impl FnMut(Event) -> Result<Option<T>, L1Error>, limit: Duration) -> Result<T, L1Error> {
+    fn ask<T>(
+        &mut self,
+        request: &Request,
+        mut take: impl FnMut(Event) -> Result<Option<T>, L1Error>,
+        limit: Duration,
+    ) -> Result<T, L1Error> {
         self.send(request)?;
         let (mut last, mut damaged) = (Instant::now(), Vec::new());
         loop {

@@ -5,6 +5,7 @@
 
 mod callee;
 mod callers;
+pub mod campaign;
 mod code;
 mod flags;
 mod flow;

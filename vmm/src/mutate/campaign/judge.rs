@@ -1,0 +1,127 @@
+//! From trials to a fate. Nothing here knows how a trial is made.
+
+use super::{Fate, Kill, Outcome, Trial};
+use crate::report::Verdict;
+
+/// What the trials so far come to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Judgement {
+    /// Another trial is needed.
+    Again,
+    /// Killed.
+    Killed(Kill),
+    /// Nobody saw it.
+    Unseen,
+    /// No answer, for this reason.
+    Flaky(String),
+}
+
+/// No mutant gets more trials.
+pub const MOST: usize = 5;
+/// Trials in which a mutant has to be seen.
+const KILLS: usize = 2;
+/// Trials in which one has to go unseen, if none saw it.
+const QUIET: usize = 2;
+
+/// Judges trials. A mutant is killed when two trials saw it, and seen by nobody when two saw nothing; one that was seen once and
+/// then not gets more trials. A trial whose control raised an alarm says nothing about the mutant, nor does one whose machine ended
+/// without a mark of it.
+#[must_use]
+pub fn judge(trials: &[Trial]) -> Judgement {
+    let kills: Vec<&Kill> = trials.iter().filter_map(kill).collect();
+    let quiet = trials.iter().filter(|trial| matches!(trial.outcome, Some(Outcome::Nothing { .. }))).count();
+    if let [first, _, ..] = kills.as_slice() {
+        debug_assert!(kills.len() >= KILLS);
+        return Judgement::Killed((*first).clone());
+    }
+    if kills.is_empty() && quiet >= QUIET {
+        return Judgement::Unseen;
+    }
+    if trials.len() < MOST {
+        return Judgement::Again;
+    }
+    let unclear = trials.iter().rev().find_map(|trial| match &trial.outcome {
+        Some(Outcome::Unclear { why }) => Some(why.clone()),
+        _ => trial
+            .control
+            .verdict
+            .ne(&Verdict::Coherent)
+            .then(|| format!("control: {}", trial.control.reason.clone().unwrap_or_default())),
+    });
+    let others = unclear.map_or(String::new(), |why| format!("; the last of the others: {why}"));
+    Judgement::Flaky(match kills.first() {
+        Some(kill) => format!("seen in 1 of {} trials, by {}{others}", trials.len(), kill.oracle),
+        None => format!("seen in none of {} trials, and {quiet} of them came to their end{others}", trials.len()),
+    })
+}
+
+fn kill(trial: &Trial) -> Option<&Kill> {
+    match &trial.outcome {
+        Some(Outcome::Kill(kill)) => Some(kill),
+        _ => None,
+    }
+}
+
+/// The fate of a mutant that nobody saw.
+#[must_use]
+pub fn unseen(argument: Option<&str>) -> (Fate, bool) {
+    if argument.is_some() { (Fate::Equivalent, true) } else { (Fate::Survived, false) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mutate::campaign::Control;
+
+    fn trial(outcome: Option<Outcome>) -> Trial {
+        let verdict = if outcome.is_some() { Verdict::Coherent } else { Verdict::Violation };
+        Trial { seed: 1, control: Control { verdict, reason: None, seconds: 1.0 }, outcome, seconds: 2.0 }
+    }
+
+    fn killed() -> Trial {
+        let kill = Kill {
+            oracle: "finality".into(),
+            scenario: "mremap".into(),
+            backing: "anon".into(),
+            seconds: 0.5,
+            detail: String::new(),
+        };
+        trial(Some(Outcome::Kill(kill)))
+    }
+
+    fn nothing() -> Trial {
+        trial(Some(Outcome::Nothing { seconds: 5.0 }))
+    }
+
+    fn unclear() -> Trial {
+        trial(Some(Outcome::Unclear { why: "Oops: int3".into() }))
+    }
+
+    #[test]
+    fn one_kill_is_no_kill() {
+        assert_eq!(judge(&[]), Judgement::Again);
+        assert_eq!(judge(&[killed()]), Judgement::Again);
+        assert!(matches!(judge(&[killed(), killed()]), Judgement::Killed(kill) if kill.oracle == "finality"));
+        assert!(matches!(judge(&[nothing(), killed(), unclear(), killed()]), Judgement::Killed(_)));
+    }
+
+    #[test]
+    fn a_survivor_had_two_whole_trials() {
+        assert_eq!(judge(&[nothing()]), Judgement::Again);
+        assert_eq!(judge(&[nothing(), unclear(), trial(None), nothing()]), Judgement::Unseen);
+    }
+
+    #[test]
+    fn contradictions_and_deaths_are_flaky_and_say_so() {
+        let once = judge(&[killed(), nothing(), nothing(), nothing(), unclear()]);
+        assert!(matches!(&once, Judgement::Flaky(why) if why.contains("1 of 5") && why.contains("int3")), "{once:?}");
+        let dead = judge(&[unclear(), unclear(), unclear(), nothing(), trial(None)]);
+        assert!(matches!(&dead, Judgement::Flaky(why) if why.contains("none of 5 trials, and 1 of them")), "{dead:?}");
+    }
+
+    #[test]
+    fn what_nobody_sees_needs_an_argument() {
+        assert_eq!(unseen(Some("the pfn stays")), (Fate::Equivalent, true));
+        assert_eq!(unseen(None), (Fate::Survived, false));
+    }
+}

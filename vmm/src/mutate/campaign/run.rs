@@ -1,0 +1,313 @@
+//! The campaign itself: every mutant through its trials, several at a time, with results kept as they come.
+
+use super::{
+    CampaignReport, Chosen, Fate, Judgement, KernelSites, MutantResult, PatchShown, Prepared, Settings, SiteShown, Store,
+    StoreError, Trial, choose, judge, judge::unseen, trial::trial,
+};
+use crate::{
+    inside::{Event, Pair},
+    l1::{Boot, L1Error},
+    mutate::{Change, Group, Mutant, Site, SymbolsError, TextError},
+    report::Verdict,
+};
+use nostale_notifier::near::did_you_mean;
+use std::{
+    path::Path,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+use thiserror::Error;
+
+/// A campaign that could not go on.
+#[derive(Debug, Error)]
+pub enum CampaignError {
+    /// The kernel under test, or QEMU.
+    #[error(transparent)]
+    L1(#[from] L1Error),
+    /// Its symbols cannot be understood.
+    #[error(transparent)]
+    Symbols(#[from] SymbolsError),
+    /// Its text cannot be read.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// Results cannot be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No mutant has a name like that.
+    #[error("no mutant of {release} is called like '{wanted}'{}; `--list` shows all", did_you_mean(wanted, names.iter().map(String::as_str)))]
+    NoSuchMutant {
+        /// The kernel.
+        release: String,
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        names: Vec<String>,
+    },
+}
+
+/// Is told how a campaign goes, from several threads.
+pub trait Watching: Sync {
+    /// Something else is being done now.
+    fn phase(&self, what: &str);
+    /// This many mutants are to be tried, and this many results were there already.
+    fn planned(&self, mutants: usize, kept: usize);
+    /// A mutant is being tried.
+    fn starts(&self, id: &str);
+    /// A mutant has its result.
+    fn ends(&self, result: &MutantResult);
+    /// Something came from a machine.
+    fn event(&self, event: &Event);
+}
+
+/// A campaign on one kernel.
+#[derive(Debug)]
+pub struct Campaign<'a> {
+    /// The kernel, and the machine for it.
+    pub boot: Boot<'a>,
+    /// How it is run.
+    pub settings: Settings,
+    /// Parts of names of mutants; none means all.
+    pub only: Vec<String>,
+    /// Machines at once.
+    pub jobs: usize,
+    /// Controls that are run beside those of the mutants, to count false alarms.
+    pub extra_controls: usize,
+    /// Results are only listed, nothing is tried.
+    pub list: bool,
+    /// Where results are kept.
+    pub store: Option<Store>,
+}
+
+/// Makes the campaign with `dir` for its machines.
+///
+/// # Errors
+/// When the kernel cannot be used, or results cannot be kept.
+pub fn run(
+    campaign: &Campaign<'_>,
+    dir: &Path,
+    interrupted: &AtomicBool,
+    watching: &dyn Watching,
+) -> Result<CampaignReport, CampaignError> {
+    let begin = Instant::now();
+    let prepared = Prepared::new(&campaign.boot, &campaign.settings, dir, &mut |event| watching.event(event), &mut |phase| {
+        watching.phase(phase)
+    })?;
+    let wanted = wanted(&prepared, &campaign.only)?;
+    let work = Work { campaign, prepared: &prepared, dir, interrupted, watching };
+    let mut results: Vec<MutantResult> = Vec::new();
+    let (mut todo, mut resumed) = (Vec::new(), 0);
+    for mutant in wanted {
+        match campaign.store.as_ref().and_then(|store| store.kept(&mutant.id)) {
+            Some(kept) => {
+                resumed += 1;
+                results.push(kept);
+            }
+            None => todo.push(mutant),
+        }
+    }
+    watching.planned(todo.len(), resumed);
+    let made = work.all(&todo)?;
+    results.extend(made);
+    let order = |result: &MutantResult| prepared.mutants.iter().position(|mutant| mutant.id == result.id);
+    results.sort_by_key(order);
+    let mut control_alarms = Vec::new();
+    let mut controls = 0;
+    for trial in results.iter().flat_map(|result| &result.trials).chain(&work.extra_controls()?) {
+        controls += 1;
+        if trial.control.verdict != Verdict::Coherent {
+            let reason = trial.control.reason.clone().unwrap_or_default();
+            control_alarms.push(format!("{} with seed {:#x}: {reason}", trial.control.verdict, trial.seed));
+        }
+    }
+    let sweep = &prepared.sweep;
+    Ok(CampaignReport {
+        asked: campaign.boot.kernel.asked.clone(),
+        release: prepared.ready.release.clone(),
+        origin: campaign.boot.kernel.origin.clone(),
+        accelerator: campaign.boot.accel.name().to_owned(),
+        mmu: prepared.mmu.clone(),
+        boot_seconds: prepared.boot_seconds,
+        seconds: begin.elapsed().as_secs_f64(),
+        resumed,
+        interrupted: interrupted.load(Relaxed),
+        controls,
+        control_alarms,
+        kernel: KernelSites {
+            functions: sweep.functions,
+            text_bytes: sweep.bytes,
+            sites: sweep.sites.iter().map(|site| shown(site, &prepared)).collect(),
+            oddities: sweep.oddities.iter().map(ToString::to_string).collect(),
+        },
+        mutants: results,
+        notes: prepared.notes.clone(),
+    })
+}
+
+fn wanted<'a>(prepared: &'a Prepared, only: &[String]) -> Result<Vec<&'a Mutant>, CampaignError> {
+    for wanted in only {
+        if !prepared.mutants.iter().any(|mutant| mutant.id.contains(wanted.as_str())) {
+            let names = prepared.mutants.iter().map(|mutant| mutant.id.clone()).collect();
+            return Err(CampaignError::NoSuchMutant { release: prepared.ready.release.clone(), wanted: wanted.clone(), names });
+        }
+    }
+    let is_wanted = |mutant: &&Mutant| only.is_empty() || only.iter().any(|wanted| mutant.id.contains(wanted.as_str()));
+    Ok(prepared.mutants.iter().filter(is_wanted).collect())
+}
+
+fn shown(site: &Site, prepared: &Prepared) -> SiteShown {
+    let scenarios = &prepared.reach.scenarios;
+    SiteShown {
+        callee: site.callee.to_string(),
+        place: format!("{}+{:#x}", site.symbol, site.offset),
+        form: site.form.to_string(),
+        hits: scenarios.iter().map(|measured| measured.hits(&[site])).sum(),
+        met_memslot: scenarios.iter().map(|measured| measured.met(&[site])).sum(),
+        reached_by: prepared.reach.reached_by(site),
+    }
+}
+
+struct Work<'a> {
+    campaign: &'a Campaign<'a>,
+    prepared: &'a Prepared,
+    dir: &'a Path,
+    interrupted: &'a AtomicBool,
+    watching: &'a dyn Watching,
+}
+
+impl Work<'_> {
+    /// All results, in whatever order they came.
+    fn all(&self, todo: &[&Mutant]) -> Result<Vec<MutantResult>, CampaignError> {
+        let (next, results, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()), Mutex::new(None));
+        let take = || todo.get(next.fetch_add(1, Relaxed)).copied();
+        std::thread::scope(|scope| {
+            for job in 0..self.campaign.jobs.max(1) {
+                let (take, results, failed) = (&take, &results, &failed);
+                scope.spawn(move || {
+                    let lock = |error| *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    while let Some(mutant) = take() {
+                        if failed.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+                            return;
+                        }
+                        match self.one(mutant, job) {
+                            Ok(result) => results.lock().unwrap_or_else(PoisonError::into_inner).push(result),
+                            Err(error) => return lock(error),
+                        }
+                    }
+                });
+            }
+        });
+        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
+    fn one(&self, mutant: &Mutant, job: usize) -> Result<MutantResult, CampaignError> {
+        self.watching.starts(&mutant.id);
+        let sites = self.prepared.sites_of(mutant);
+        let mut result = self.untried(mutant, &sites);
+        match (&mutant.change, choose(mutant, &sites, &self.prepared.reach)) {
+            (Change::Unpatchable { reason }, _) => {
+                (result.fate, result.expected, result.why) = (Fate::Unpatchable, true, Some(reason.clone()));
+            }
+            (_, Chosen::Unreached(measured)) => {
+                (result.fate, result.expected, result.why) = (Fate::Unreached, true, Some(measured));
+            }
+            (Change::Patches(patches), Chosen::Scenarios(pairs)) if !self.campaign.list => {
+                result.scenarios = pairs.iter().map(|pair| format!("{} on {}", pair.ops, pair.backing)).collect();
+                self.try_it(&mut result, &pairs, patches, job)?;
+            }
+            (Change::Patches(_), Chosen::Scenarios(pairs)) => {
+                result.scenarios = pairs.iter().map(|pair| format!("{} on {}", pair.ops, pair.backing)).collect();
+            }
+        }
+        // A result that is none is not kept: the next session makes it.
+        if let Some(store) = self.campaign.store.as_ref().filter(|_| result.fate != Fate::Untried) {
+            store.keep(&result)?;
+        }
+        self.watching.ends(&result);
+        Ok(result)
+    }
+
+    fn try_it(
+        &self,
+        result: &mut MutantResult,
+        pairs: &[Pair],
+        patches: &[crate::mutate::Patch],
+        job: usize,
+    ) -> Result<(), CampaignError> {
+        let dir = self.dir.join(format!("job-{job}"));
+        loop {
+            let judgement = judge(&result.trials);
+            let argument: Option<String> = None;
+            match judgement {
+                Judgement::Again if self.interrupted.load(Relaxed) => return Ok(()),
+                Judgement::Again => {
+                    let seed = self.campaign.settings.seed.wrapping_add(result.trials.len() as u64);
+                    result.trials.push(self.trial(pairs, patches, seed, &dir)?);
+                    continue;
+                }
+                Judgement::Killed(kill) => {
+                    (result.fate, result.expected, result.killed_by) = (Fate::Killed, true, Some(kill));
+                }
+                Judgement::Unseen => {
+                    (result.fate, result.expected) = unseen(argument.as_deref());
+                    result.why = argument;
+                }
+                Judgement::Flaky(why) => (result.fate, result.expected, result.why) = (Fate::Flaky, false, Some(why)),
+            }
+            return Ok(());
+        }
+    }
+
+    fn trial(&self, pairs: &[Pair], patches: &[crate::mutate::Patch], seed: u64, dir: &Path) -> Result<Trial, CampaignError> {
+        let Campaign { boot, settings, .. } = self.campaign;
+        trial(boot.installed, self.prepared, settings, (pairs, patches, seed), dir, &mut |event| self.watching.event(event))
+    }
+
+    /// Controls of all scenarios that could run, without any mutant.
+    fn extra_controls(&self) -> Result<Vec<Trial>, CampaignError> {
+        let pairs: Vec<Pair> = self.prepared.reach.scenarios.iter().map(|measured| measured.pair.clone()).collect();
+        let mut trials = Vec::new();
+        for number in 0..self.campaign.extra_controls {
+            if self.interrupted.load(Relaxed) {
+                break;
+            }
+            self.watching.phase(&format!("control {} of {}", number + 1, self.campaign.extra_controls));
+            let seed = self.campaign.settings.seed.wrapping_add(number as u64);
+            trials.push(self.trial(&pairs, &[], seed, &self.dir.join("control"))?);
+        }
+        Ok(trials)
+    }
+
+    fn untried(&self, mutant: &Mutant, sites: &[&Site]) -> MutantResult {
+        let patches = mutant.patches().unwrap_or_default().iter();
+        MutantResult {
+            id: mutant.id.clone(),
+            function: mutant.function.clone(),
+            kind: mutant.kind.to_string(),
+            group: match mutant.group {
+                Group::Caller => "caller",
+                Group::Kvm => "kvm",
+            }
+            .to_owned(),
+            fate: Fate::Untried,
+            expected: false,
+            why: None,
+            killed_by: None,
+            patches: patches
+                .map(|patch| PatchShown { place: patch.symbol_offset.clone(), was: patch.was.clone(), is: patch.is.clone() })
+                .collect(),
+            sites: sites.iter().map(|site| shown(site, self.prepared)).collect(),
+            scenarios: Vec::new(),
+            trials: Vec::new(),
+            replay: format!(
+                "nostale mutate --kernel {} --only {} --seconds {} --seed {:#x}",
+                self.campaign.boot.kernel.asked, mutant.id, self.campaign.settings.seconds, self.campaign.settings.seed
+            ),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! One trial: a machine restored at its marker, its control, the patch, and the run that should notice.
+
+use super::{CampaignError, Control, Kill, Outcome, Prepared, Settings, Trial};
+use crate::{
+    inside::{Event, Pair, Plan, RunRequest},
+    l1::{End, L1, Ran},
+    mutate::Patch,
+    qemu::Installed,
+    report::{ScenarioResult, Verdict},
+};
+use std::{collections::BTreeMap, path::Path, time::Instant};
+
+/// Conservation is judged when a scenario ends, so scenarios are short and come again.
+const SLICE_SECONDS: f64 = 1.25;
+
+/// Restores the machine, runs `pairs` as they are, applies `patches` and runs them again until something is seen.
+///
+/// # Errors
+/// QEMU's, and a kernel that is not the one that was read. What the kernel does is an outcome.
+pub(super) fn trial(
+    installed: &Installed,
+    prepared: &Prepared,
+    settings: &Settings,
+    (pairs, patches, seed): (&[Pair], &[Patch], u64),
+    dir: &Path,
+    on: &mut dyn FnMut(&Event),
+) -> Result<Trial, CampaignError> {
+    let begin = Instant::now();
+    let mut l1 = L1::restore(installed, &prepared.saved, &prepared.ready, dir)?;
+    let ran = l1.run(&request(settings, pairs, settings.control_seconds, seed, false), on)?;
+    let control = control(&ran);
+    let outcome = if control.verdict == Verdict::Coherent && !patches.is_empty() {
+        l1.patch(patches)?;
+        let ran = l1.run(&request(settings, pairs, settings.seconds, seed, true), on)?;
+        Some(outcome(&ran))
+    } else {
+        None
+    };
+    // It is of no further use, and may be unable to power off: dropping it is enough.
+    Ok(Trial { seed, control, outcome, seconds: begin.elapsed().as_secs_f64() })
+}
+
+/// The control runs each scenario once, the mutant gets slices by turns.
+fn request(settings: &Settings, pairs: &[Pair], seconds: f64, seed: u64, until_violation: bool) -> RunRequest {
+    let slices = if until_violation { (seconds / SLICE_SECONDS).ceil().max(1.0) as usize } else { pairs.len() };
+    let plan = pairs.iter().cycle().take(slices.max(if until_violation { 1 } else { pairs.len() })).cloned().collect();
+    RunRequest {
+        plan: Plan::Pairs(plan),
+        seconds,
+        seed: Some(seed),
+        until_violation,
+        violations_kept: 2,
+        ..settings.request.clone()
+    }
+}
+
+fn under_test(ran: &Ran) -> f64 {
+    ran.collected.ended.iter().map(|result| result.seconds).filter(|seconds| seconds.is_finite()).sum()
+}
+
+fn control(ran: &Ran) -> Control {
+    let (verdict, reason) = ran.verdict();
+    let worst = ran.collected.ended.iter().find(|result| result.verdict == verdict && verdict != Verdict::Coherent);
+    let reason = reason.or_else(|| {
+        worst.map(|result| format!("{} on {}: {}", result.name, result.backing, result.reason.as_deref().unwrap_or_default()))
+    });
+    // Short as it is, a control may meet too little to prove anything: that is no alarm.
+    let quiet = verdict == Verdict::Vacuous && ran.end == End::Whole;
+    Control { verdict: if quiet { Verdict::Coherent } else { verdict }, reason, seconds: under_test(ran) }
+}
+
+fn outcome(ran: &Ran) -> Outcome {
+    let seconds = under_test(ran);
+    let seen = ran.collected.ended.iter().find(|result| matches!(result.verdict, Verdict::Violation | Verdict::Stuck));
+    if let Some(result) = seen.filter(|result| has_mark(result, ran)) {
+        return Outcome::Kill(kill(result, seconds));
+    }
+    if let Some(alarm) = ran.alarms.iter().find(|alarm| alarm.signature) {
+        let (scenario, backing) = ran.collected.running.clone().or_else(|| last(ran)).unwrap_or_default();
+        let seconds = if seconds > 0.0 { seconds } else { ran.seconds };
+        return Outcome::Kill(Kill { oracle: "kernel".to_owned(), scenario, backing, seconds, detail: alarm.text.clone() });
+    }
+    match (&ran.end, ran.verdict()) {
+        // Nothing came to an end any more: the control did, in the same machine.
+        (End::Silent(_), (Verdict::Stuck, Some(reason))) => {
+            let (scenario, backing) = ran.collected.running.clone().unwrap_or_default();
+            Outcome::Kill(Kill { oracle: "progress".to_owned(), scenario, backing, seconds: ran.seconds, detail: reason })
+        }
+        (End::Whole, (Verdict::Coherent | Verdict::Vacuous | Verdict::Skipped, _)) if seconds > 0.0 => {
+            Outcome::Nothing { seconds }
+        }
+        (_, (_, reason)) => Outcome::Unclear {
+            why: reason.or_else(|| seen.and_then(|result| result.reason.clone())).unwrap_or_else(|| ran.end.to_string()),
+        },
+    }
+}
+
+fn last(ran: &Ran) -> Option<(String, String)> {
+    ran.collected.ended.last().map(|result| (result.name.clone(), result.backing.clone()))
+}
+
+/// Whether the result could only come from the kernel's handling of guest memory. A complaint of the kernel alone needs a report
+/// that says so; every other oracle looks at nothing else.
+fn has_mark(result: &ScenarioResult, ran: &Ran) -> bool {
+    let kernel_only = !result.violations.is_empty()
+        && result.violations.iter().all(|violation| violation.oracle == crate::oracle::Oracle::Kernel);
+    !kernel_only || ran.alarms.iter().any(|alarm| alarm.signature)
+}
+
+fn kill(result: &ScenarioResult, seconds: f64) -> Kill {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for violation in &result.violations {
+        *counts.entry(violation.oracle.name()).or_default() += 1;
+    }
+    let mut oracles: Vec<_> = counts.into_iter().collect();
+    oracles.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    let oracle = oracles.into_iter().map(|(oracle, _)| oracle).collect::<Vec<_>>().join(", ");
+    Kill {
+        oracle: if oracle.is_empty() { "progress".to_owned() } else { oracle },
+        scenario: result.name.clone(),
+        backing: result.backing.clone(),
+        seconds,
+        detail: result
+            .violations
+            .first()
+            .map(|violation| violation.detail.clone())
+            .or_else(|| result.reason.clone())
+            .unwrap_or_default(),
+    }
+}

@@ -15,6 +15,7 @@ mod spec;
 mod workdir;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 pub use error::QemuError;

@@ -2,6 +2,7 @@
 
 mod packet;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 use super::{

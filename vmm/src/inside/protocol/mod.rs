@@ -184,7 +184,7 @@ mod tests {
                 release: "6.1.0".to_owned(),
                 began_seconds: 2.1,
                 uptime_seconds: 3.3,
-                ticks_per_us: 2303.985_012_364_799,
+                ticks_per_us: 2_303.985_012_364_799,
                 modules: vec![
                     Module { name: "kvm".to_owned(), error: None },
                     Module { name: "kvm-intel".to_owned(), error: Some("EOPNOTSUPP".to_owned()) },

@@ -37,6 +37,11 @@ impl<W: Write> Sender<W> {
         Self { to, next: 0 }
     }
 
+    /// Where it writes to.
+    pub fn into_inner(self) -> W {
+        self.to
+    }
+
     /// Sends a message.
     ///
     /// # Errors

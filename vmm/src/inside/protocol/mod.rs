@@ -163,3 +163,77 @@ pub struct Site {
     /// Memslots that those calls met; `None` where this cannot be counted.
     pub met_memslot: Option<u64>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    fn all() -> Vec<Event> {
+        let run = sample::run();
+        let site = Site {
+            callee: "__mmu_notifier_invalidate_range_start".to_owned(),
+            site: "wp_page_copy+0x573".to_owned(),
+            address: Some(0xffff_ffff_812c_75e3),
+            hits: 997,
+            met_memslot: Some(568),
+        };
+        let end = Site { address: None, met_memslot: None, ..site.clone() };
+        vec![
+            Event::Ready(Ready {
+                release: "6.1.0".to_owned(),
+                began_seconds: 2.1,
+                uptime_seconds: 3.3,
+                ticks_per_us: 2_303.985_012_364_799,
+                modules: vec![
+                    Module { name: "kvm".to_owned(), error: None },
+                    Module { name: "kvm-intel".to_owned(), error: Some("EOPNOTSUPP".to_owned()) },
+                ],
+                kvm: true,
+                notes: vec!["a note".to_owned()],
+            }),
+            Event::Pong,
+            Event::Note("\"a\"\n".to_owned()),
+            Event::Starts { scenario: "mremap".to_owned(), backing: "anon".to_owned(), planned_seconds: 0.1 },
+            Event::Ends(Box::new(run.scenarios[1].clone())),
+            Event::Report(Box::new(run)),
+            Event::Kernel("BUG: Bad page state".to_owned()),
+            Event::Failed { what: "killed".to_owned() },
+            Event::Symbols("Zm9v".to_owned()),
+            Event::SymbolsEnd { symbols: 52_058, bytes: u64::MAX },
+            Event::Facts(serde_json::json!({"facts": {"kvm": null}})),
+            Event::Reached(SiteReach {
+                scenario: "mremap".to_owned(),
+                backing: "anon".to_owned(),
+                verdict: Verdict::Vacuous,
+                reason: Some("did nothing".to_owned()),
+                seconds: 0.5,
+                operations: 3,
+                sites: vec![site, end],
+                dropped: 1,
+            }),
+            Event::ReachEnd,
+            Event::Bye,
+        ]
+    }
+
+    #[test]
+    fn every_event_arrives_as_it_was() {
+        let mut sender = Sender::new(Vec::new());
+        all().iter().for_each(|event| sender.send(event).expect("sent"));
+        let mut decoder = Decoder::<Event>::default();
+        decoder.push(&sender.into_inner());
+        for event in all() {
+            let Decoded { message, missed } = decoder.next().expect("whole").expect("good");
+            assert_eq!((serde_json::to_value(message).ok(), missed), (serde_json::to_value(event).ok(), 0));
+        }
+        assert!(decoder.next().is_none() && decoder.finish().is_none());
+    }
+
+    #[test]
+    fn each_request_has_its_last_event() {
+        let last: Vec<_> = all().iter().filter(|event| event.is_final()).map(|event| format!("{event:?}")).collect();
+        let names: Vec<_> = last.iter().map(|text| text.split([' ', '(']).next().unwrap_or_default()).collect();
+        assert_eq!(names, ["Pong", "Report", "Failed", "SymbolsEnd", "Facts", "ReachEnd", "Bye"]);
+    }
+}

@@ -9,11 +9,17 @@ use super::{
     run::starts,
 };
 use crate::{
-    host::{facts::Facts, knobs::Knobs},
+    host::{
+        facts::Facts,
+        knobs::{Knob, Knobs},
+    },
     live::{self, Config, Hooks},
 };
 use probes::Probes;
 use std::{path::Path, sync::atomic::AtomicBool};
+
+/// Protects and migrates pages of its own accord on machines with several nodes: calls that no scenario made.
+const NUMA_BALANCING: &str = "/proc/sys/kernel/numa_balancing";
 
 /// Runs the scenarios that are asked for one by one under probes; gives the last event.
 pub(super) fn reach(request: &RunRequest, facts: &Facts, out: &mut Out) -> Result<Event, String> {
@@ -23,6 +29,10 @@ pub(super) fn reach(request: &RunRequest, facts: &Facts, out: &mut Out) -> Resul
     let knobs =
         Knobs::open(Knobs::default_dir()).inspect_err(|error| notes.push(format!("host settings are left alone: {error}"))).ok();
     let _held = knobs.as_ref().map(|knobs| live::prepare_knobs(&plan, facts, knobs, &mut notes));
+    let quiet = knobs.as_ref().map(|knobs| knobs.set(&Knob::number(NUMA_BALANCING), "0"));
+    if let Some(Err(error)) = quiet.as_ref().filter(|_| Path::new(NUMA_BALANCING).exists()) {
+        notes.push(format!("sites may be reached by NUMA balancing and not by the scenario: {error}"));
+    }
     let probes = Probes::new(Path::new("/sys/kernel/tracing"), &mut notes).map_err(|error| error.to_string())?;
     let mut say = |event: &Event| {
         // PID 1 listens as long as this process lives.

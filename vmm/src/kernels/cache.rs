@@ -11,6 +11,11 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::error::{KernelError, io_at};
 
+/// Begins the names of directories that are not complete.
+const HALF_MADE: &str = ".making-";
+/// After that time nobody is working on one any more.
+const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A directory of one's own for kernels. What is in it appears whole and is never changed, so it is read without a lock.
 #[derive(Clone, Debug)]
 pub struct Cache {
@@ -80,7 +85,19 @@ impl Cache {
     pub(super) fn temporary(&self) -> Result<tempfile::TempDir, KernelError> {
         let kernels = self.kernels();
         fs::create_dir_all(&kernels).map_err(io_at("make", &kernels))?;
-        tempfile::Builder::new().prefix(".making-").tempdir_in(&kernels).map_err(io_at("make a directory in", &kernels))
+        self.sweep();
+        tempfile::Builder::new().prefix(HALF_MADE).tempdir_in(&kernels).map_err(io_at("make a directory in", &kernels))
+    }
+
+    /// Removes what killed runs left behind, 100 MB each. Nobody fetches for a whole day.
+    fn sweep(&self) {
+        for entry in fs::read_dir(self.kernels()).into_iter().flatten().flatten() {
+            let is_half_made = entry.file_name().to_str().is_some_and(|name| name.starts_with(HALF_MADE));
+            let modified = entry.metadata().and_then(|data| data.modified());
+            if is_half_made && modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED)) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
     }
 
     /// Waits until no other run uses apt in this cache. The kernel lets go of it when a process dies.
@@ -137,6 +154,15 @@ mod tests {
         assert_eq!(cache.add("k", fill("second")).expect("there already"), made);
         assert_eq!(fs::read_to_string(made.join("file")).expect("there"), "first");
         assert_eq!(cache.keys(), ["k"]);
+        for (name, age) in [("old", ABANDONED + Duration::from_secs(1)), ("young", Duration::ZERO)] {
+            let half = cache.kernels().join(format!("{HALF_MADE}{name}"));
+            fs::create_dir(&half).expect("made");
+            let opened = File::open(&half).expect("there");
+            opened.set_modified(std::time::SystemTime::now() - age).expect("ours");
+        }
+        cache.sweep();
+        assert!(!cache.kernels().join(".making-old").exists());
+        fs::remove_dir(cache.kernels().join(".making-young")).expect("somebody may be at work in it");
         assert_eq!(fs::read_dir(cache.kernels()).expect("there").count(), 1, "nothing half-made is left");
     }
 

@@ -42,11 +42,19 @@ impl Client {
         if fs::read_to_string(dir.join("nostale.sources")).is_ok_and(|known| known != sources) {
             let _ = fs::remove_file(dir.join(STAMP));
         }
-        client.write("nostale.sources", sources)?;
-        client.write("status", "")?;
+        client.keep("nostale.sources", sources)?;
+        client.keep("status", "")?;
         let own = client.run("apt-config", &["dump"], dir, false).unwrap_or_default();
-        client.write("apt.conf", &configuration(dir, &own))?;
+        client.keep("apt.conf", &configuration(dir, &own))?;
         Ok(client)
+    }
+
+    /// Changes a file only if it is to hold something else: apt makes its cache anew (seconds) when one of these is newer.
+    fn keep(&self, name: &str, text: &str) -> Result<(), Failure> {
+        if fs::read_to_string(self.dir.join(name)).is_ok_and(|known| known == text) {
+            return Ok(());
+        }
+        self.write(name, text)
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), Failure> {
@@ -127,6 +135,11 @@ impl Client {
     }
 }
 
+/// Whether this is a system with apt.
+pub(super) fn is_installed() -> bool {
+    Command::new("apt-get").arg("--version").stdin(Stdio::null()).output().is_ok()
+}
+
 /// How old the lists in `dir` are.
 pub(super) fn age(dir: &Path) -> Option<Duration> {
     let updated = fs::metadata(dir.join(STAMP)).and_then(|data| data.modified()).ok()?;
@@ -148,13 +161,14 @@ fn configuration(dir: &Path, dump: &str) -> String {
         (line.starts_with("Acquire::") || line.starts_with("APT::Sandbox")) && !foreign.iter().any(|name| line.starts_with(name))
     });
     let kept: String = kept.map(|line| format!("{line}\n")).collect();
+    // More retries make everybody without a network wait for ten seconds.
     // This file is read before Dir::Etc, so the machine's own files are not read at all: they may have hooks.
     format!(
         "{kept}Dir::Etc::main \"/dev/null\";\nDir::Etc::parts \"/dev/null\";\nDir::Etc::preferences \"/dev/null\";\n\
          Dir::Etc::preferencesparts \"/dev/null\";\nDir::Etc::sourceparts \"/dev/null\";\n\
          Dir::Etc::sourcelist \"{dir}/nostale.sources\";\nDir::State \"{dir}\";\nDir::State::lists \"{dir}/lists\";\n\
          Dir::State::status \"{dir}/status\";\nDir::Cache \"{dir}\";\nDir::Cache::archives \"{dir}/archives\";\n\
-         Acquire::Languages \"none\";\nAPT::Update::Error-Mode \"any\";\n"
+         Acquire::Languages \"none\";\nAcquire::Retries \"1\";\nAPT::Update::Error-Mode \"any\";\n"
     )
 }
 

@@ -35,11 +35,11 @@ fn find_with(wish: &Wish, cache: &Cache, etc: &Path, say: &mut dyn FnMut(&str)) 
         Ok(kernel) => Ok(kernel),
         Err(error) => match cached {
             // A kernel of yesterday is better than none.
-            Some(key) if !matches!(error, KernelError::Io { .. }) => {
+            Some(key) => {
                 say(&format!("{error}; using the kernel in the cache"));
                 open(wish, cache, &key, say)
             }
-            _ => Err(error),
+            None => Err(error),
         },
     }
 }
@@ -93,7 +93,8 @@ fn fetch(wish: &Wish, cache: &Cache, etc: &Path, say: &mut dyn FnMut(&str)) -> R
     let dir = cache.apt();
     let client = match sources {
         Some(sources) => Client::new(&dir, &sources).map_err(failed)?,
-        None => return Err(KernelError::NoDebianSource { asked: asked() }),
+        None if client::is_installed() => return Err(KernelError::NoDebianSource { asked: asked() }),
+        None => return Err(KernelError::NoApt { asked: asked(), tool: "apt-get" }),
     };
     let mut updated = client.update(false, say).map_err(failed)?;
     loop {

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-/// Releases by name and by role; the first four are those that have kernels now.
+/// Releases by name and by role.
 const RELEASES: [&str; 13] = [
     "bullseye",
     "bookworm",

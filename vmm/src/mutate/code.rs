@@ -24,10 +24,7 @@ pub(super) fn bytes<'a>(image: &'a Image, function: &Function) -> Option<&'a [u8
 
 /// Where a direct near `call`, `jmp` or `jcc` goes.
 pub(super) fn target(instruction: &Instruction) -> Option<u64> {
-    let near = matches!(
-        instruction.op0_kind(),
-        OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64
-    );
+    let near = matches!(instruction.op0_kind(), OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64);
     near.then(|| instruction.near_branch_target())
 }
 

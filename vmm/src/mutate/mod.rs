@@ -8,6 +8,7 @@ mod callers;
 mod code;
 mod flags;
 mod flow;
+pub mod knowledge;
 mod kvm;
 mod mutant;
 mod patch;

@@ -138,7 +138,9 @@ impl Flow {
     /// Analyses a function together with the cold part that the compiler may have moved out of it.
     pub(super) fn of(symbols: &Symbols, image: &Image, function: &super::Function) -> Self {
         let part = |other: &&super::Function| {
-            other.is_cold() && other.module == function.module && other.name.starts_with(&function.name)
+            other.is_cold()
+                && other.module == function.module
+                && other.name.starts_with(&function.name)
                 && other.name[function.name.len()..].starts_with(".cold")
         };
         let mut instructions = code::instructions(image, function);

@@ -85,7 +85,12 @@ fn result(state: &State, instruction: &Instruction) -> Option<(Register, Value)>
 fn is_immediate(kind: OpKind) -> bool {
     matches!(
         kind,
-        OpKind::Immediate8 | OpKind::Immediate8to32 | OpKind::Immediate8to64 | OpKind::Immediate32 | OpKind::Immediate32to64 | OpKind::Immediate64
+        OpKind::Immediate8
+            | OpKind::Immediate8to32
+            | OpKind::Immediate8to64
+            | OpKind::Immediate32
+            | OpKind::Immediate32to64
+            | OpKind::Immediate64
     )
 }
 

@@ -1,7 +1,14 @@
 //! The mutant in which the end of an invalidation leaves no trace.
 
-use super::{Reason, fields::{Count, Fields, find_count}, is_kvm};
-use crate::mutate::{Function, Image, Patch, Symbols, flags, flow::{Flow, Origin, Value}};
+use super::{
+    Reason,
+    fields::{Count, Fields, find_count},
+    is_kvm,
+};
+use crate::mutate::{
+    Function, Image, Patch, Symbols, flags,
+    flow::{Flow, Origin, Value},
+};
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 
 /// Nothing advances `mmu_invalidate_seq`; `mmu_invalidate_in_progress` still goes down.
@@ -41,9 +48,9 @@ fn is_sequence(function: &Function, address: &Value, fields: &Fields) -> bool {
 fn may_count(image: &Image, function: &Function, fields: &Fields) -> bool {
     let offsets = [fields.sequence, fields.sequence - fields.notifier];
     super::code::bytes(image, function).is_some_and(|bytes| {
-        super::code::decoder(function.address, bytes).into_iter().any(|instruction| {
-            adds_one(&instruction) && offsets.contains(&(instruction.memory_displacement64() as i64))
-        })
+        super::code::decoder(function.address, bytes)
+            .into_iter()
+            .any(|instruction| adds_one(&instruction) && offsets.contains(&(instruction.memory_displacement64() as i64)))
     })
 }
 

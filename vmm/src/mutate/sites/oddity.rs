@@ -112,7 +112,12 @@ fn could_branch(bytes: &[u8], at: usize) -> bool {
 }
 
 /// Looks for the address of a notifier function in data.
-pub(super) fn pointers(entries: &[Entry], text: &mut dyn Text, range: Range<u64>, oddities: &mut Vec<Oddity>) -> Result<(), TextError> {
+pub(super) fn pointers(
+    entries: &[Entry],
+    text: &mut dyn Text,
+    range: Range<u64>,
+    oddities: &mut Vec<Oddity>,
+) -> Result<(), TextError> {
     let start = range.start;
     let bytes = read_all(text, range)?;
     for (index, eight) in bytes.chunks_exact(8).enumerate() {

@@ -144,7 +144,8 @@ impl Symbols {
     #[must_use]
     pub fn padding(&self, function: &Function) -> u64 {
         let index = self.functions.partition_point(|other| other.address < function.address);
-        let before = index.checked_sub(1).and_then(|index| self.functions.get(index)).map_or(function.address, |before| before.end);
+        let before =
+            index.checked_sub(1).and_then(|index| self.functions.get(index)).map_or(function.address, |before| before.end);
         if (1..=MOST_PADDING).contains(&function.address.saturating_sub(before)) { before } else { function.address }
     }
 

@@ -9,6 +9,7 @@ pub mod campaign;
 mod code;
 mod flags;
 mod flow;
+pub mod knowledge;
 mod kvm;
 mod mutant;
 mod patch;

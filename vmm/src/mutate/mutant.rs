@@ -1,12 +1,10 @@
 //! Mutants: kernels in which one thing is missing.
 
 use super::Patch;
-use serde::Serialize;
 use std::fmt;
 
 /// Which side of the notifier is changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Group {
     /// Memory management: somebody does not call the notifier.
     Caller,

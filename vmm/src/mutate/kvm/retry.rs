@@ -4,6 +4,9 @@
 //! `mmu_invalidate_in_progress` with 0, and `mmu_invalidate_seq` with what the fault saw when it began. So it is wherever a function
 //! does both to one and the same VM. Each comparison is replaced by one that always finds its operands equal, if nobody reads
 //! anything but equality from it.
+//!
+//! Two relatives stay as they are. Prefetching of neighbours (shadow paging only) looks at the count alone and leaves them out; and
+//! `hva_to_pfn_retry()` guards the kernel's own mappings of guest pages (kvmclock, Xen), which no guest translates through.
 
 use super::{Reason, fields::Fields, is_kvm};
 use crate::mutate::{
@@ -11,7 +14,8 @@ use crate::mutate::{
     flow::{Flow, Origin, State, Value},
     patch::EQUAL,
 };
-use iced_x86::{Instruction, MemorySize, Mnemonic, OpKind, RflagsBits};
+use iced_x86::{Instruction, MemorySize, Mnemonic, OpKind, Register, RflagsBits};
+use std::collections::HashSet;
 
 /// Neither comparison ever finds a reason to retry.
 pub(super) fn never(symbols: &Symbols, image: &Image, fields: &Fields) -> Result<Vec<Patch>, Reason> {
@@ -38,6 +42,7 @@ fn make(symbols: &Symbols, image: &Image, fields: &Fields, sequence: bool) -> Re
     for function in symbols.functions().iter().filter(|function| is_kvm(function) && mentions(image, function, fields)) {
         let flow = Flow::of(symbols, image, function);
         let check = check(&flow, fields);
+        doubtful(&flow, function, fields)?;
         let chosen = check.in_progress.iter().chain(if sequence { &check.sequence[..] } else { &[] });
         for &index in chosen {
             patches.push(equal(symbols, image, &flow, index, function)?);
@@ -83,6 +88,24 @@ fn check(flow: &Flow, fields: &Fields) -> Check {
     };
     let indices = |list: &[(Value, usize)]| list.iter().filter(of_both).map(|&(_, index)| index).collect();
     Check { in_progress: indices(&in_progress), sequence: indices(&sequence) }
+}
+
+/// A look at the right offset of something of which nothing is known, so that nobody can say whether it is a check.
+fn doubtful(flow: &Flow, function: &Function, fields: &Fields) -> Result<(), Reason> {
+    let known: HashSet<u64> = flow
+        .reached()
+        .filter(|(_, instruction, state)| state.address(instruction).is_some())
+        .map(|(_, instruction, _)| instruction.ip())
+        .collect();
+    let unknown = flow.instructions().iter().find(|instruction| {
+        instruction.memory_base() != Register::None
+            && instruction.memory_displacement64() as i64 == fields.sequence
+            && !known.contains(&instruction.ip())
+    });
+    unknown.map_or(Ok(()), |instruction| {
+        let offset = instruction.ip().wrapping_sub(function.address);
+        Err(format!("{}+{offset:#x} looks at the sequence of a VM, or at something else", function.name))
+    })
 }
 
 /// One operand of a comparison of eight bytes.

@@ -1,5 +1,10 @@
 //! What can be said on the command line.
 
+pub(super) mod machine;
+pub(super) mod mutate;
+
+pub(super) use mutate::MutateOptions;
+
 use super::size::{Size, parse_seconds, parse_seed};
 use crate::{live::Plant, report::Format};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
@@ -66,6 +71,9 @@ pub(super) enum Command {
     Check(CheckOptions),
     /// Put models into the layout that the language has
     Fmt(FmtOptions),
+    /// Delete one notifier call at a time from a running kernel: does the testbed notice?
+    #[command(after_help = mutate::STATUS)]
+    Mutate(MutateOptions),
 }
 
 /// Options of `nostale run`.

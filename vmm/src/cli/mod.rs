@@ -6,6 +6,7 @@ mod doctor;
 mod files;
 mod fmt;
 mod interrupt;
+mod mutate;
 mod output;
 mod run;
 mod size;
@@ -43,6 +44,7 @@ pub fn main() -> ExitCode {
         Command::Run(options) => run::run(options, &cli.common),
         Command::Check(options) => check::check(options, &cli.common),
         Command::Fmt(options) => fmt::fmt(options, &cli.common),
+        Command::Mutate(options) => mutate::mutate(options, &cli.common),
     };
     result.unwrap_or_else(|Refused(reason)| {
         eprintln!("nostale: {reason}");

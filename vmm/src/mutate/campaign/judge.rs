@@ -17,7 +17,7 @@ pub enum Judgement {
 }
 
 /// No mutant gets more trials.
-pub const MOST: usize = 5;
+const MOST: usize = 5;
 /// Trials in which a mutant has to be seen.
 const KILLS: usize = 2;
 /// Trials in which one has to go unseen, if none saw it.
@@ -64,7 +64,7 @@ fn kill(trial: &Trial) -> Option<&Kill> {
 
 /// The fate of a mutant that nobody saw.
 #[must_use]
-pub fn unseen(argument: Option<&str>) -> (Fate, bool) {
+pub(super) fn unseen(argument: Option<&str>) -> (Fate, bool) {
     if argument.is_some() { (Fate::Equivalent, true) } else { (Fate::Survived, false) }
 }
 

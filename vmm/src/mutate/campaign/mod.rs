@@ -5,6 +5,7 @@
 //! mutant comes to is judged from its trials alone ([`judge`]).
 
 mod choose;
+mod explain;
 mod judge;
 mod prepared;
 mod result;

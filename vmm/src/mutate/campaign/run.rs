@@ -2,12 +2,16 @@
 
 use super::{
     CampaignReport, Chosen, Fate, Judgement, KernelSites, MutantResult, PatchShown, Prepared, Settings, SiteShown, Store,
-    StoreError, Trial, choose, judge, judge::unseen, trial::trial,
+    StoreError, Trial, choose,
+    explain::{self, Ways},
+    judge,
+    judge::unseen,
+    trial::trial,
 };
 use crate::{
     inside::{Event, Pair},
     l1::{Boot, L1Error},
-    mutate::{Change, Group, Mutant, Site, SymbolsError, TextError},
+    mutate::{Change, Group, Mutant, Patch, Site, SymbolsError, TextError},
     report::Verdict,
 };
 use nostale_notifier::near::did_you_mean;
@@ -214,11 +218,12 @@ impl Work<'_> {
                 (result.fate, result.expected, result.why) = (Fate::Unpatchable, true, Some(reason.clone()));
             }
             (_, Chosen::Unreached(measured)) => {
-                (result.fate, result.expected, result.why) = (Fate::Unreached, true, Some(measured));
+                let Ways { text, expected } = explain::unreached(mutant, &measured);
+                (result.fate, result.expected, result.why) = (Fate::Unreached, expected, Some(text));
             }
             (Change::Patches(patches), Chosen::Scenarios(pairs)) if !self.campaign.list => {
                 result.scenarios = pairs.iter().map(|pair| format!("{} on {}", pair.ops, pair.backing)).collect();
-                self.try_it(&mut result, &pairs, patches, job)?;
+                self.try_it(&mut result, (mutant, &pairs, patches), job)?;
             }
             (Change::Patches(_), Chosen::Scenarios(pairs)) => {
                 result.scenarios = pairs.iter().map(|pair| format!("{} on {}", pair.ops, pair.backing)).collect();
@@ -235,14 +240,13 @@ impl Work<'_> {
     fn try_it(
         &self,
         result: &mut MutantResult,
-        pairs: &[Pair],
-        patches: &[crate::mutate::Patch],
+        (mutant, pairs, patches): (&Mutant, &[Pair], &[Patch]),
         job: usize,
     ) -> Result<(), CampaignError> {
         let dir = self.dir.join(format!("job-{job}"));
         loop {
             let judgement = judge(&result.trials);
-            let argument: Option<String> = None;
+            let argument = explain::argument(mutant, &self.prepared.ready.release, pairs);
             match judgement {
                 Judgement::Again if self.interrupted.load(Relaxed) => return Ok(()),
                 Judgement::Again => {
@@ -263,7 +267,7 @@ impl Work<'_> {
         }
     }
 
-    fn trial(&self, pairs: &[Pair], patches: &[crate::mutate::Patch], seed: u64, dir: &Path) -> Result<Trial, CampaignError> {
+    fn trial(&self, pairs: &[Pair], patches: &[Patch], seed: u64, dir: &Path) -> Result<Trial, CampaignError> {
         let Campaign { boot, settings, .. } = self.campaign;
         trial(boot.installed, self.prepared, settings, (pairs, patches, seed), dir, &mut |event| self.watching.event(event))
     }

@@ -3,6 +3,7 @@
 //! A [`Machine`] boots a kernel or comes from a [`Saved`] one; the guest talks over its [`Channel`], is read and patched through
 //! a [`Debugger`], and is gone when the value is dropped, or when this process is.
 
+mod channel;
 mod error;
 mod gdb;
 mod installed;
@@ -18,10 +19,11 @@ mod workdir;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
+pub use channel::Channel;
 pub use error::QemuError;
 pub use gdb::{Debugger, GdbError};
 pub use installed::{Accel, Installed};
-pub use machine::{Cause, Channel, Ending, Machine, State};
+pub use machine::{Cause, Ending, Machine, State};
 pub use qmp::QmpError;
 pub use save::Saved;
 pub use socket::{LONGEST_LINE, Received, SocketError};

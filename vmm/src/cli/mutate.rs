@@ -10,7 +10,7 @@ use crate::{
     inside::{Event, Plan, RunRequest},
     kernels::{self, Cache, Kernel, Program},
     l1::Boot,
-    mutate::campaign::{self, Campaign, CampaignReport, MutantResult, Settings, Store, Watching},
+    mutate::campaign::{self, Campaign, CampaignReport, Fate, MutantResult, Settings, Store, Watching},
     qemu::Installed,
     report::{
         Format,
@@ -187,7 +187,7 @@ impl Watching for Shown<'_> {
 
     fn ends(&self, result: &MutantResult) {
         self.steps.step();
-        if !result.expected {
+        if !result.expected && result.fate != Fate::Untried {
             let why = result.why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
             self.steps.println(&format!("{}: {} {}{why}", self.kernel, result.id, result.fate));
         }

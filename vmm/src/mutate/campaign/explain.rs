@@ -19,7 +19,10 @@ pub(super) struct Ways {
 }
 
 /// Why no scenario reaches `mutant`: what was `measured`, and what would have to be done.
-pub(super) fn unreached(mutant: &Mutant, measured: &str) -> Ways {
+pub(super) fn unreached(mutant: &Mutant, release: &str, measured: &str) -> Ways {
+    if let Some(argument) = argument(mutant, release, &[]) {
+        return Ways { text: format!("{measured}; nobody could notice it anyway: {argument}"), expected: true };
+    }
     let Some(caller) = knowledge::caller(&mutant.function) else {
         return Ways { text: format!("{measured}; nothing is known about {}", mutant.function), expected: false };
     };

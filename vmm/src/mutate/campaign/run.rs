@@ -218,7 +218,7 @@ impl Work<'_> {
                 (result.fate, result.expected, result.why) = (Fate::Unpatchable, true, Some(reason.clone()));
             }
             (_, Chosen::Unreached(measured)) => {
-                let Ways { text, expected } = explain::unreached(mutant, &measured);
+                let Ways { text, expected } = explain::unreached(mutant, &self.prepared.ready.release, &measured);
                 (result.fate, result.expected, result.why) = (Fate::Unreached, expected, Some(text));
             }
             (Change::Patches(patches), Chosen::Scenarios(pairs)) if !self.campaign.list => {

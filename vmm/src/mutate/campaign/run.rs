@@ -173,6 +173,9 @@ fn shown(site: &Site, prepared: &Prepared) -> SiteShown {
     }
 }
 
+/// Each scenario of an extra control has this long.
+const EACH_CONTROL_SECONDS: f64 = 0.4;
+
 struct Work<'a> {
     campaign: &'a Campaign<'a>,
     prepared: &'a Prepared,
@@ -282,7 +285,13 @@ impl Work<'_> {
             }
             self.watching.phase(&format!("control {} of {}", number + 1, self.campaign.extra_controls));
             let seed = self.campaign.settings.seed.wrapping_add(number as u64);
-            trials.push(self.trial(&pairs, &[], seed, &self.dir.join("control"))?);
+            let Campaign { boot, settings, .. } = self.campaign;
+            let seconds = settings.control_seconds.max(EACH_CONTROL_SECONDS * pairs.len() as f64);
+            let settings = Settings { control_seconds: seconds, ..settings.clone() };
+            let dir = self.dir.join("control");
+            trials.push(trial(boot.installed, self.prepared, &settings, (&pairs, &[], seed), &dir, &mut |event| {
+                self.watching.event(event);
+            })?);
         }
         Ok(trials)
     }

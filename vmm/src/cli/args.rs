@@ -1,5 +1,11 @@
 //! What can be said on the command line.
 
+mod machine;
+mod matrix;
+
+pub(super) use machine::{AccelChoice, MachineOptions};
+pub(super) use matrix::MatrixOptions;
+
 use super::size::{Size, parse_seconds, parse_seed};
 use crate::{live::Plant, report::Format};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
@@ -61,6 +67,8 @@ pub(super) enum Command {
     Doctor,
     /// Run host operations under guest writers on real KVM, and judge what the guest saw
     Run(RunOptions),
+    /// Run the same scenarios inside other kernels, in QEMU, and compare what they come to
+    Matrix(MatrixOptions),
     /// Check models of invalidate orderings: every interleaving of their steps
     #[command(after_help = CHECK_STATUS)]
     Check(CheckOptions),

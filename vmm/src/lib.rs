@@ -8,6 +8,7 @@ pub mod kernels;
 pub mod l1;
 pub mod live;
 pub mod machine;
+pub mod matrix;
 pub mod memory;
 pub mod mutate;
 pub mod ops;

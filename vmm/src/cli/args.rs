@@ -1,8 +1,11 @@
 //! What can be said on the command line.
 
-pub(super) mod machine;
-pub(super) mod mutate;
+mod machine;
+mod matrix;
+mod mutate;
 
+pub(super) use machine::{AccelChoice, MachineOptions};
+pub(super) use matrix::MatrixOptions;
 pub(super) use mutate::MutateOptions;
 
 use super::size::{Size, parse_seconds, parse_seed};
@@ -66,6 +69,8 @@ pub(super) enum Command {
     Doctor,
     /// Run host operations under guest writers on real KVM, and judge what the guest saw
     Run(RunOptions),
+    /// Run the same scenarios inside other kernels, in QEMU, and compare what they come to
+    Matrix(MatrixOptions),
     /// Check models of invalidate orderings: every interleaving of their steps
     #[command(after_help = CHECK_STATUS)]
     Check(CheckOptions),

@@ -6,6 +6,8 @@ mod doctor;
 mod files;
 mod fmt;
 mod interrupt;
+mod machine;
+mod matrix;
 mod mutate;
 mod output;
 mod run;
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Doctor => doctor::doctor(&cli.common),
         Command::Run(options) => run::run(options, &cli.common),
+        Command::Matrix(options) => matrix::matrix(options, &cli.common),
         Command::Check(options) => check::check(options, &cli.common),
         Command::Fmt(options) => fmt::fmt(options, &cli.common),
         Command::Mutate(options) => mutate::mutate(options, &cli.common),

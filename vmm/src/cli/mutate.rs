@@ -3,15 +3,14 @@
 use super::{
     Refused,
     args::{Common, MutateOptions},
-    interrupt, output,
+    interrupt, machine, output,
 };
 use crate::{
     host::clock,
     inside::{Event, Plan, RunRequest},
-    kernels::{self, Cache, Kernel, Program},
+    kernels::{Cache, Kernel, Program},
     l1::Boot,
     mutate::campaign::{self, Campaign, CampaignReport, Fate, MutantResult, Settings, Store, Watching},
-    qemu::Installed,
     report::{
         Format,
         mutate::{MutateReport, MutateVerdict, Options, render},
@@ -30,8 +29,7 @@ const REACH_SECONDS: f64 = 0.8;
 
 pub(super) fn mutate(options: &MutateOptions, common: &Common) -> Result<ExitCode, Refused> {
     let plan = crate::live::plan(options.ops.as_deref(), options.backing.as_deref())?;
-    let installed = Installed::find()?;
-    let accel = options.machine.accel(&installed)?;
+    let installed = options.machine.installed()?;
     let cache = options.machine.cache()?;
     let program = Program::this()?;
     let kernels = find(options, &cache, common)?;
@@ -67,7 +65,7 @@ pub(super) fn mutate(options: &MutateOptions, common: &Common) -> Result<ExitCod
         let campaign = Campaign {
             boot: Boot {
                 installed: &installed,
-                accel,
+                accel: installed.accel,
                 kernel,
                 program: &program,
                 memory_bytes: options.machine.machine_memory.0,
@@ -133,7 +131,8 @@ fn find(options: &MutateOptions, cache: &Cache, common: &Common) -> Result<Vec<K
             eprintln!("{line}");
         }
     };
-    options.machine.kernel.iter().map(|name| Ok(kernels::find(name, cache, &mut say)?)).collect()
+    let candidates = machine::find(&options.kernel, cache, &mut say)?;
+    candidates.into_iter().map(|candidate| Ok(candidate.found?)).collect()
 }
 
 /// Where the results of this campaign are kept: they depend on the kernel, on this program and on what was asked for.

@@ -16,6 +16,7 @@ mod newc;
 mod program;
 mod tree;
 mod unpack;
+mod vmlinux;
 
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,8 @@ pub struct Kernel {
     pub origin: String,
     /// The bzImage.
     pub image: PathBuf,
+    /// The ELF file in it, if that can be started by itself: then nothing has to be unpacked at every boot.
+    pub vmlinux: Option<PathBuf>,
     /// The options it was built with, if they lie beside it.
     pub config: Option<PathBuf>,
     /// What to load, in this order. None if KVM is built in.
@@ -48,6 +51,12 @@ pub struct Kernel {
 ///
 /// Something that begins like a version is one: a directory called `6.1` is `./6.1`.
 pub fn find(name: &str, cache: &Cache, say: &mut dyn FnMut(&str)) -> Result<Kernel, KernelError> {
+    let mut kernel = named(name, cache, say)?;
+    kernel.vmlinux = vmlinux::kept(&kernel.image, &kernel.release, cache);
+    Ok(kernel)
+}
+
+fn named(name: &str, cache: &Cache, say: &mut dyn FnMut(&str)) -> Result<Kernel, KernelError> {
     if let Some(wish) = apt::Wish::parse(name) {
         return apt::find(&wish, cache, say);
     }

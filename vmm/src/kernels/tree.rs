@@ -117,7 +117,7 @@ fn with_modules(asked: &str, origin: String, release: String, image: PathBuf, pl
         None => Vec::new(),
     };
     let config = config.into_iter().find(|path| path.is_file());
-    Ok(Kernel { asked: asked.to_owned(), release, origin, image, config, modules, modules_known })
+    Ok(Kernel { asked: asked.to_owned(), release, origin, image, vmlinux: None, config, modules, modules_known })
 }
 
 /// The directories below `place` that may hold the modules of `release`, the surest first.

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::{GzDecoder, MultiGzDecoder};
 use lzma_rust2::XzReader;
 use ruzstd::decoding::StreamingDecoder;
 
@@ -25,8 +25,24 @@ pub(super) fn reader<'a>(mut packed: impl BufRead + 'a) -> io::Result<Box<dyn Re
 
 /// Everything that `packed` unpacks to, as long as it is no more than `limit` bytes.
 pub(super) fn all(packed: impl BufRead, limit: u64) -> io::Result<Vec<u8>> {
+    limited(reader(packed)?, limit)
+}
+
+/// The same for the first thing in `packed`, whatever is behind it.
+pub(super) fn one(packed: &[u8], limit: u64) -> io::Result<Vec<u8>> {
+    if packed.starts_with(b"\xfd7zXZ\0") {
+        limited(XzReader::new_mem_limit(packed, false, XZ_MEMORY_KIB), limit)
+    } else if packed.starts_with(b"\x1f\x8b") {
+        limited(GzDecoder::new(packed), limit)
+    } else {
+        // A frame of zstd ends by itself.
+        all(packed, limit)
+    }
+}
+
+fn limited(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    reader(packed)?.take(limit + 1).read_to_end(&mut bytes)?;
+    reader.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(io::Error::other(format!("unpacks to more than {} MiB", limit >> 20)));
     }

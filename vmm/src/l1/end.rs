@@ -17,6 +17,8 @@ pub enum End {
     Alarmed,
     /// Nothing came for this long.
     Silent(Duration),
+    /// It was given up.
+    Interrupted,
 }
 
 impl fmt::Display for End {
@@ -27,6 +29,7 @@ impl fmt::Display for End {
             Self::Died(ending) => write!(f, "{ending}"),
             Self::Alarmed => f.write_str("the kernel complained and nothing more came"),
             Self::Silent(quiet) => write!(f, "nothing came for {} s", quiet.as_secs()),
+            Self::Interrupted => f.write_str("interrupted"),
         }
     }
 }

@@ -48,6 +48,12 @@ pub enum L1Error {
         /// What the kernel had printed.
         console: String,
     },
+    /// It was given up while it booted.
+    #[error("{release}: interrupted while it booted")]
+    Interrupted {
+        /// The kernel.
+        release: String,
+    },
     /// It is up, but has no KVM.
     #[error(
         "{release} is up, but offers no KVM{}: build it with CONFIG_KVM and CONFIG_KVM_AMD, or give its modules with IMAGE:DIR",

@@ -15,6 +15,7 @@ use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -60,6 +61,14 @@ impl L1 {
     /// # Errors
     /// When it does not get that far, or has no KVM.
     pub fn boot(boot: &Boot<'_>, dir: &Path) -> Result<Self, L1Error> {
+        Self::boot_until(boot, dir, &AtomicBool::new(false))
+    }
+
+    /// The same, given up when `interrupted` is set.
+    ///
+    /// # Errors
+    /// When it does not get that far, has no KVM, or was given up.
+    pub fn boot_until(boot: &Boot<'_>, dir: &Path, interrupted: &AtomicBool) -> Result<Self, L1Error> {
         fs::create_dir_all(dir).map_err(|source| L1Error::File { path: dir.to_owned(), source })?;
         let initramfs: PathBuf = dir.join("initramfs.cpio");
         let archive = kernels::initramfs(boot.kernel, boot.program)?;
@@ -69,11 +78,16 @@ impl L1 {
             cpus: boot.cpus,
             nodes: boot.nodes,
             append: boot.append.clone(),
-            ..MachineSpec::new(&boot.kernel.image, &initramfs, boot.accel, dir.join("machine"))
+            ..MachineSpec::new(
+                boot.kernel.vmlinux.as_ref().unwrap_or(&boot.kernel.image),
+                &initramfs,
+                boot.accel,
+                dir.join("machine"),
+            )
         };
         let machine = Machine::boot(boot.installed, &spec)?;
         let mut l1 = Self::new(machine, None);
-        l1.ready = l1.wait_ready(&boot.kernel.release)?;
+        l1.ready = l1.wait_ready(&boot.kernel.release, interrupted)?;
         // Read by now, and not wanted among what is kept.
         let _ = fs::remove_file(&initramfs);
         if !l1.ready.kvm {
@@ -164,10 +178,13 @@ impl L1 {
         }
     }
 
-    fn wait_ready(&mut self, release: &str) -> Result<Ready, L1Error> {
+    fn wait_ready(&mut self, release: &str, interrupted: &AtomicBool) -> Result<Ready, L1Error> {
         let (begin, mut damaged) = (Instant::now(), Vec::new());
         let release = || release.to_owned();
         while begin.elapsed() < BOOT {
+            if interrupted.load(Relaxed) {
+                return Err(L1Error::Interrupted { release: release() });
+            }
             match self.next(&mut damaged)? {
                 Next::Event(event) => {
                     if let Event::Ready(ready) = *event {
@@ -198,6 +215,19 @@ impl L1 {
     /// # Errors
     /// When QEMU cannot be spoken with. What becomes of the kernel is a result.
     pub fn run(&mut self, request: &RunRequest, on: &mut dyn FnMut(&Event)) -> Result<Ran, L1Error> {
+        self.run_until(request, &AtomicBool::new(false), on)
+    }
+
+    /// The same, given up when `interrupted` is set: what came until then is the result, and the machine is not to be used again.
+    ///
+    /// # Errors
+    /// When QEMU cannot be spoken with.
+    pub fn run_until(
+        &mut self,
+        request: &RunRequest,
+        interrupted: &AtomicBool,
+        on: &mut dyn FnMut(&Event),
+    ) -> Result<Ran, L1Error> {
         self.judged = self.machine.console().len();
         let begin = Instant::now();
         self.send(&Request::Run(request.clone()))?;
@@ -205,6 +235,9 @@ impl L1 {
         let mut ran =
             Ran { collected: Collected::default(), end: End::Whole, alarms: Vec::new(), damaged: Vec::new(), seconds: 0.0 };
         ran.end = loop {
+            if interrupted.load(Relaxed) {
+                break End::Interrupted;
+            }
             match self.next(&mut ran.damaged)? {
                 Next::Event(event) => {
                     on(&event);

@@ -20,3 +20,4 @@ pub use plan::{PlanError, Scenario, default_plan, plan};
 pub use plant::{Plant, UnknownPlant};
 pub use run::{Hooks, NoHooks, run};
 pub use session::{SessionError, bare_rate, run_scenario};
+pub(crate) use verdict::memory as memory_option;

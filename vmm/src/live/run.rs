@@ -129,34 +129,6 @@ pub fn run(
 }
 
 fn not_run(scenario: &Scenario, config: &Config, verdict: Verdict, reason: String, each: Duration) -> ScenarioResult {
-    ScenarioResult {
-        name: scenario.name(),
-        backing: scenario.backing.name().to_owned(),
-        verdict,
-        reason: Some(reason),
-        method: None,
-        seconds: 0.0,
-        operations: 0,
-        operations_per_second: 0.0,
-        pages: 0,
-        by_operation: Vec::new(),
-        guest_writes: 0,
-        host_writes: 0,
-        writes_per_second: 0.0,
-        lost_writes: 0,
-        stale_writes: 0,
-        stale_reads: 0,
-        longest_stall_us: 0.0,
-        invalidations: 0,
-        installs: 0,
-        efaults: 0,
-        witnessed_pages: 0,
-        third_thread_sightings: 0,
-        huge_bytes: 0,
-        start_us: 0.0,
-        check_us: 0.0,
-        kvm: Default::default(),
-        violations: Vec::new(),
-        replay: replay(scenario, config, each.as_secs_f64()),
-    }
+    let replay = replay(scenario, config, each.as_secs_f64());
+    ScenarioResult::without_run(&scenario.name(), scenario.backing.name(), verdict, reason, replay)
 }

@@ -140,7 +140,7 @@ pub(super) fn replay(scenario: &Scenario, config: &Config, seconds: f64) -> Stri
 }
 
 /// Bytes as `--memory` takes them.
-fn memory(bytes: u64) -> String {
+pub(crate) fn memory(bytes: u64) -> String {
     let units = [(30, "G"), (20, "M"), (10, "K")];
     let unit = units.into_iter().find(|&(shift, _)| bytes.trailing_zeros() >= shift && bytes > 0);
     unit.map_or_else(|| bytes.to_string(), |(shift, unit)| format!("{}{unit}", bytes >> shift))

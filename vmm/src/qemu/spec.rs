@@ -47,6 +47,14 @@ impl MachineSpec {
         }
     }
 
+    /// Makes sure that it can be a machine.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn check(&self) -> Result<(), QemuError> {
+        self.shape().map(drop)
+    }
+
     /// What each node gets, checked.
     pub(super) fn shape(&self) -> Result<Shape, QemuError> {
         let refuse = |why: String| Err(QemuError::Spec { why });

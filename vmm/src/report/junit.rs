@@ -1,4 +1,5 @@
-//! Results for continuous integration: one JUnit test suite, a test case for each scenario of a run or each case of a check.
+//! Results for continuous integration: one JUnit test suite, a test case for each scenario of a run or each case of a check; of a
+//! matrix, one suite for each kernel.
 //!
 //! What could not be judged (a vacuous scenario, a check that reached its bound) is an error, JUnit's word for a test that came to
 //! no result.
@@ -21,9 +22,27 @@ pub fn render(report: &RunReport, ticks_per_us: f64) -> String {
     document("nostale run", &properties(report), &tests, &report.notes)
 }
 
+/// Tests that belong together.
+pub(super) struct Suite<'a> {
+    pub(super) name: String,
+    pub(super) properties: Vec<(&'static str, String)>,
+    pub(super) tests: Vec<Test<'a>>,
+    pub(super) notes: Vec<String>,
+}
+
 /// The document of any tests.
-pub(super) fn document(suite: &str, properties: &[(&str, String)], tests: &[Test<'_>], notes: &[String]) -> String {
-    let mut suite = TestSuite::new(suite);
+pub(super) fn document(suite: &str, properties: &[(&'static str, String)], tests: &[Test<'_>], notes: &[String]) -> String {
+    whole([of(suite, properties, tests, notes)])
+}
+
+/// The document of several suites.
+pub(super) fn documents(suites: &[Suite<'_>]) -> String {
+    whole(suites.iter().map(|suite| of(&suite.name, &suite.properties, &suite.tests, &suite.notes)))
+}
+
+/// A suite, and the time that it took.
+fn of(name: &str, properties: &[(&'static str, String)], tests: &[Test<'_>], notes: &[String]) -> (TestSuite, Duration) {
+    let mut suite = TestSuite::new(line(name));
     for (name, value) in properties {
         suite.add_property(Property::new(*name, line(value)));
     }
@@ -33,8 +52,13 @@ pub(super) fn document(suite: &str, properties: &[(&str, String)], tests: &[Test
     if !notes.is_empty() {
         suite.set_system_out(notes.iter().map(|note| line(note)).collect::<Vec<_>>().join("\n"));
     }
+    (suite, total)
+}
+
+fn whole(suites: impl IntoIterator<Item = (TestSuite, Duration)>) -> String {
+    let (suites, times): (Vec<_>, Vec<_>) = suites.into_iter().unzip();
     let mut document = Report::new("nostale");
-    document.set_time(total).add_test_suite(suite);
+    document.set_time(times.into_iter().fold(Duration::ZERO, Duration::saturating_add)).add_test_suites(suites);
     // Writing to memory does not fail; should the library refuse all the same, a reader must not find an empty success.
     document.to_string().unwrap_or_else(|error| format!("<!-- {} -->\n", line(&error.to_string()).replace("--", "- -")))
 }

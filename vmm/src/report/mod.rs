@@ -9,6 +9,7 @@ pub mod human;
 pub mod json;
 pub mod junit;
 pub mod ktap;
+pub mod matrix;
 pub mod mutate;
 pub mod outdir;
 pub mod progress;
@@ -212,6 +213,41 @@ pub struct ScenarioResult {
 }
 
 impl ScenarioResult {
+    /// The result of a scenario that did not run.
+    #[must_use]
+    pub fn without_run(name: &str, backing: &str, verdict: Verdict, reason: String, replay: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            backing: backing.to_owned(),
+            verdict,
+            reason: Some(reason),
+            method: None,
+            seconds: 0.0,
+            operations: 0,
+            operations_per_second: 0.0,
+            pages: 0,
+            by_operation: Vec::new(),
+            guest_writes: 0,
+            host_writes: 0,
+            writes_per_second: 0.0,
+            lost_writes: 0,
+            stale_writes: 0,
+            stale_reads: 0,
+            longest_stall_us: 0.0,
+            invalidations: 0,
+            installs: 0,
+            efaults: 0,
+            witnessed_pages: 0,
+            third_thread_sightings: 0,
+            huge_bytes: 0,
+            start_us: 0.0,
+            check_us: 0.0,
+            kvm: Sample::default(),
+            violations: Vec::new(),
+            replay,
+        }
+    }
+
     /// As test tools see it.
     fn as_test(&self, ticks_per_us: f64) -> Test<'_> {
         Test {

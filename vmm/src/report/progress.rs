@@ -1,6 +1,6 @@
 //! How far a run is, on a terminal. Nothing of it is a result: without a terminal, or with `--quiet`, there is no bar.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::{
     io::{self, IsTerminal, Write as _},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -41,13 +41,23 @@ impl Progress {
     }
 
     fn to(total: Duration, quiet: bool, target: ProgressDrawTarget) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(milliseconds(total).max(1)), target);
+        Self::of(ProgressBar::with_draw_target(Some(milliseconds(total).max(1)), target), quiet, "")
+    }
+
+    fn of(bar: ProgressBar, quiet: bool, prefix: &str) -> Self {
         // Names first and the bar last: on a narrow terminal the end of the line is what goes.
-        if let Ok(style) = ProgressStyle::with_template("{msg}  {elapsed_precise}  {left}  {wide_bar}") {
+        if let Ok(style) = ProgressStyle::with_template("{prefix}{msg}  {elapsed_precise}  {left}  {wide_bar}") {
             bar.set_style(style.with_key("left", left));
         }
+        bar.set_prefix(prefix.to_owned());
         let now = Now { before: Duration::ZERO, planned: Duration::ZERO, started: Instant::now() };
         Self { bar, quiet, now: Mutex::new(now) }
+    }
+
+    /// Something goes on that is no scenario, and takes nothing of the planned time.
+    pub fn stage(&self, what: &str) {
+        self.bar.set_message(what.to_owned());
+        self.tick();
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -74,11 +84,10 @@ impl Progress {
     /// Shows a line at once, above the bar: a violation should not wait for the end. Without a bar it goes to standard error as
     /// it is, and with `--quiet` nowhere: all of it is in the result.
     pub fn println(&self, line: &str) {
-        if !self.bar.is_hidden() {
+        if self.bar.is_hidden() {
+            print_plain(line, self.quiet);
+        } else {
             self.bar.println(line);
-        } else if !self.quiet {
-            // Nobody may be listening any more, which is no reason to stop.
-            let _ = writeln!(io::stderr(), "{line}");
         }
     }
 
@@ -91,6 +100,45 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.finish();
+    }
+}
+
+/// Several bars below each other, one for each of what runs at once.
+#[derive(Debug)]
+pub struct Group {
+    bars: MultiProgress,
+    quiet: bool,
+}
+
+impl Group {
+    /// Room for bars on standard error.
+    #[must_use]
+    pub fn new(quiet: bool) -> Self {
+        let show = !quiet && io::stderr().is_terminal();
+        let target = if show { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self { bars: MultiProgress::with_draw_target(target), quiet }
+    }
+
+    /// A bar for `name`, whose run should take `total`.
+    #[must_use]
+    pub fn line(&self, name: &str, total: Duration) -> Progress {
+        let bar = self.bars.add(ProgressBar::new(milliseconds(total).max(1)));
+        Progress::of(bar, self.quiet, &format!("{name}  "))
+    }
+
+    /// Shows a line at once, as [`Progress::println`] does.
+    pub fn println(&self, line: &str) {
+        // Without a terminal nothing would be printed, and not even that is said.
+        if self.bars.is_hidden() || self.bars.println(line).is_err() {
+            print_plain(line, self.quiet);
+        }
+    }
+}
+
+fn print_plain(line: &str, quiet: bool) {
+    if !quiet {
+        // Nobody may be listening any more, which is no reason to stop.
+        let _ = writeln!(io::stderr(), "{line}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Options of `nostale mutate`.
 
-use super::machine::MachineOptions;
+use super::MachineOptions;
 use crate::cli::size::{Size, parse_seconds, parse_seed};
 use clap::Args;
 use std::time::Duration;
@@ -15,8 +15,9 @@ Exit status:
 /// Options of `nostale mutate`.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct MutateOptions {
-    #[command(flatten)]
-    pub(in crate::cli) machine: MachineOptions,
+    /// A kernel: a Debian version (6.1, 6.12.95, fetched with apt), a .deb, a directory, or a bzImage, with :DIR for its modules
+    #[arg(long, required = true, value_delimiter = ',', value_name = "NAME|PATH")]
+    pub(in crate::cli) kernel: Vec<String>,
     /// Only mutants whose names contain one of these: wp_page_copy, kvm/, /both
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(in crate::cli) only: Vec<String>,
@@ -53,4 +54,6 @@ pub(in crate::cli) struct MutateOptions {
     /// Do not use results that an interrupted call has left
     #[arg(long)]
     pub(in crate::cli) afresh: bool,
+    #[command(flatten)]
+    pub(in crate::cli) machine: MachineOptions,
 }

@@ -2,15 +2,15 @@
 
 mod finding;
 pub(super) mod paint;
-mod summary;
-mod table;
+pub(super) mod summary;
+pub(super) mod table;
 
 pub(super) use finding::describe;
 
 use super::{RunReport, Verdict, text::hanging};
 
 /// The narrowest output: below it every column that still says something would have to go.
-const NARROWEST: usize = 40;
+pub(super) const NARROWEST: usize = 40;
 
 /// How to show it.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 const HEADER: Style = Style::new().bold();
 
 /// A verdict in its colour.
-pub(super) fn verdict(verdict: Verdict, color: bool) -> String {
+pub(in crate::report) fn verdict(verdict: Verdict, color: bool) -> String {
     let style = match verdict {
         Verdict::Coherent => AnsiColor::Green.on_default(),
         Verdict::Violation | Verdict::Stuck => AnsiColor::Red.on_default().bold(),

@@ -7,13 +7,18 @@ pub(super) fn line(report: &RunReport, color: bool) -> String {
     let verdict = paint::verdict(report.verdict, color);
     let interrupted = if report.interrupted { "interrupted, so far " } else { "" };
     let (kernel, mmu) = (clean(&report.host.kernel), clean(&report.host.mmu));
-    format!("{interrupted}{verdict}: {} (seed {:#x}, kernel {kernel}, {mmu} MMU)", came_to(report), report.seed)
+    format!(
+        "{interrupted}{verdict}: {} (seed {:#x}, kernel {kernel}, {mmu} MMU)",
+        came_to(&report.scenarios.iter().collect::<Vec<_>>()),
+        report.seed
+    )
 }
 
-fn came_to(report: &RunReport) -> String {
-    let ran: Vec<_> = report.scenarios.iter().filter(|scenario| scenario.verdict != Verdict::Skipped).collect();
-    let skipped = report.scenarios.len() - ran.len();
-    if report.scenarios.is_empty() {
+/// What all these scenarios came to.
+pub(in crate::report) fn came_to(all: &[&ScenarioResult]) -> String {
+    let ran: Vec<_> = all.iter().copied().filter(|scenario| scenario.verdict != Verdict::Skipped).collect();
+    let skipped = all.len() - ran.len();
+    if all.is_empty() {
         return "no scenario was chosen".to_owned();
     }
     if ran.is_empty() {

@@ -11,8 +11,8 @@ use crate::report::{
 };
 
 /// Names are not broken into pieces shorter than these, so that columns go before names become riddles.
-const OPERATION: Column = Column::Text(14);
-const BACKING: Column = Column::Text(10);
+pub(in crate::report) const OPERATION: Column = Column::Text(14);
+pub(in crate::report) const BACKING: Column = Column::Text(10);
 
 struct Number {
     header: &'static str,
@@ -32,7 +32,7 @@ const CANDIDATES: [(&[usize], bool); 6] =
     [(&[0, 1, 2, 3], false), (&[0, 1, 2, 3], true), (&[1, 2, 3], true), (&[1, 3], true), (&[1], true), (&[], true)];
 
 /// Its lines; none for no scenarios.
-pub(super) fn render(scenarios: &[ScenarioResult], width: usize, color: bool) -> Vec<String> {
+pub(in crate::report) fn render(scenarios: &[ScenarioResult], width: usize, color: bool) -> Vec<String> {
     if scenarios.is_empty() {
         return Vec::new();
     }

@@ -1,0 +1,64 @@
+//! What `nostale matrix --out DIR` keeps.
+
+use super::{OutDir, OutDirError, WIDTH, slug};
+use crate::report::{
+    Format, HumanOptions, json,
+    matrix::{KernelResult, MatrixReport, render},
+};
+
+impl OutDir {
+    /// Writes all files of a matrix: the result in every form, and for each kernel what it printed and its violations.
+    ///
+    /// # Errors
+    /// The first file that could not be written.
+    pub fn write_matrix(&self, report: &MatrixReport) -> Result<(), OutDirError> {
+        let options = HumanOptions { width: WIDTH, color: false, ticks_per_us: f64::NAN };
+        for (name, format) in [
+            ("report.json", Format::Json),
+            ("table.txt", Format::Human),
+            ("junit.xml", Format::Junit),
+            ("ktap.txt", Format::Ktap),
+        ] {
+            self.write(name, render(report, format, &options).as_bytes())?;
+        }
+        for (number, kernel) in (1..).zip(&report.kernels) {
+            self.write_kernel(&format!("{number}-{}", slug(&kernel.name())), kernel)?;
+        }
+        self.write("README.txt", README.as_bytes())
+    }
+
+    fn write_kernel(&self, dir: &str, kernel: &KernelResult) -> Result<(), OutDirError> {
+        self.write(&format!("{dir}/kernel.json"), json::document(kernel).as_bytes())?;
+        for (number, console) in (1..).zip(&kernel.logs.consoles) {
+            let name = if number == 1 { "console.log".to_owned() } else { format!("console-{number}.log") };
+            self.write(&format!("{dir}/{name}"), console.as_bytes())?;
+        }
+        if !kernel.logs.kernel.is_empty() {
+            self.write(&format!("{dir}/kernel.log"), (kernel.logs.kernel.join("\n") + "\n").as_bytes())?;
+        }
+        let violations = kernel.scenarios.iter().flat_map(|scenario| scenario.violations.iter().map(move |v| (scenario, v)));
+        for (number, (scenario, violation)) in (1..).zip(violations) {
+            let name = format!("{dir}/violations/{number:02}-{}-{}.json", violation.oracle, slug(&scenario.name));
+            self.write(&name, json::document(violation).as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+const README: &str = "\
+Results of the same run of nostale in several kernels.
+
+table.txt        the result for people: read this first
+report.json      the result for programs, with everything that was measured
+junit.xml        the result for continuous integration, a suite for each kernel
+ktap.txt         the result for the kernel's test tools (KTAP version 1)
+
+and for each kernel a directory, NUMBER-NAME, with
+
+kernel.json      its part of report.json
+console.log      what it printed, from its boot to its end; console-2.log is of a second machine, in which was looked again for
+                 what went wrong in the first, and so on
+kernel.log       what it said during the scenarios, as it was read inside, if it said anything
+violations/      one file for each violation that was kept: what was expected and found, the events around it, and the contents of
+                 the pages
+";

@@ -4,7 +4,7 @@ use super::{
     CampaignReport, Chosen, Fate, Judgement, KernelSites, MutantResult, PatchShown, Prepared, Settings, SiteShown, Store,
     StoreError, Trial, choose,
     explain::{self, Ways},
-    judge,
+    group, judge,
     judge::unseen,
     trial::trial,
 };
@@ -254,7 +254,7 @@ impl Work<'_> {
                 Judgement::Again if self.interrupted.load(Relaxed) => return Ok(()),
                 Judgement::Again => {
                     let seed = self.campaign.settings.seed.wrapping_add(result.trials.len() as u64);
-                    result.trials.push(self.trial(pairs, patches, seed, &dir)?);
+                    result.trials.push(self.trial(&group(pairs, &result.trials), patches, seed, &dir)?);
                     continue;
                 }
                 Judgement::Killed(kill) => {

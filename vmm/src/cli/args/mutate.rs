@@ -30,8 +30,8 @@ pub(in crate::cli) struct MutateOptions {
     /// Kinds of guest memory to choose scenarios from
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(in crate::cli) backing: Option<Vec<String>>,
-    /// vCPUs of each guest
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    /// vCPUs of each guest: more than the machine has CPUs, so that they are interrupted anywhere
+    #[arg(long, value_name = "N", default_value_t = 4)]
     pub(in crate::cli) vcpus: usize,
     /// Guest memory under test
     #[arg(long, value_name = "SIZE", default_value = "8M")]

@@ -18,6 +18,9 @@ pub enum Chosen {
 /// Scenarios of one trial: more would have too little time each.
 const MOST: usize = 4;
 
+/// Operations whose invalidations are short, of few pages that are wanted again at once: a fault can miss a whole one of them.
+const SHORT: [&str; 4] = ["discard", "remap", "mremap-dontunmap", "remap-file-pages"];
+
 /// Ranks the scenarios that reach `mutant`, whose calls are `sites`: first those of operations that are known to lead to its
 /// function on purpose, then by how often they do.
 #[must_use]
@@ -33,7 +36,10 @@ pub fn choose(mutant: &Mutant, sites: &[&Site], reach: &Reach) -> Chosen {
     if rates.is_empty() {
         return Chosen::Unreached(why_not(sites, reach));
     }
-    let meant: Vec<&str> = knowledge::caller(&mutant.function).map_or_else(Vec::new, |caller| caller.operations().collect());
+    let meant: Vec<&str> = match mutant.group {
+        Group::Kvm => SHORT.to_vec(),
+        Group::Caller => knowledge::caller(&mutant.function).map_or_else(Vec::new, |caller| caller.operations().collect()),
+    };
     let is_meant = |pair: &Pair| meant.iter().any(|&name| pair.ops == name);
     // The same measurement gives the same choice: names decide between equals.
     let order = |(a, first): &(f64, &Pair), (b, second): &(f64, &Pair)| {

@@ -110,13 +110,14 @@ const ALL: &[Equivalence] = &[
         before: FOR_EVER,
     },
     Equivalence {
-        condition: "a huge entry is installed in the same go (MADV_COLLAPSE). khugepaged may leave none: then nobody maps the page any more, \
-                    and reclaim and migration have nobody to tell",
+        condition: "a huge entry is installed in the same go (MADV_COLLAPSE), or the page table is empty. khugepaged may leave no entry: \
+                    then nobody maps the page any more, and truncation, reclaim and migration have nobody to tell \
+                    (CVE-2022-48991); that waits for khugepaged among the operations",
         argument: "every entry of the page table is checked to lead to its own part of one huge page; the huge entry leads to the same \
                    pages with the same rights",
         source: "mm/khugepaged.c (collapse_pte_mapped_thp)",
         private_only: false,
-        about: About::Both(&["collapse_pte_mapped_thp", "try_collapse_pte_mapped_thp"]),
+        about: About::Both(&["collapse_and_free_pmd", "collapse_pte_mapped_thp", "try_collapse_pte_mapped_thp"]),
         since: EVER,
         before: FOR_EVER,
     },

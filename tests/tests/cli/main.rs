@@ -5,6 +5,7 @@ mod check;
 mod ends;
 mod fmt;
 mod forms;
+mod matrix;
 mod refusals;
 mod settings;
 
@@ -186,6 +187,7 @@ fn main() -> ExitCode {
         refusals::trials(&bench),
         ends::trials(&bench),
         forms::trials(&bench),
+        matrix::trials(),
         settings::trials(&bench),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()

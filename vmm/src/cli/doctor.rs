@@ -1,5 +1,7 @@
 //! `nostale doctor`: what this host can and cannot test, and how to enable the rest.
 
+mod elsewhere;
+
 use super::{Refused, args::Common, output};
 use crate::{
     host::facts::{Facts, Need, Row, State},
@@ -12,14 +14,22 @@ use crate::{
     },
 };
 use anstyle::{AnsiColor, Style};
+use elsewhere::Elsewhere;
 use serde_json::json;
 use std::process::ExitCode;
 
 pub(super) fn doctor(common: &Common) -> Result<ExitCode, Refused> {
-    let facts = Facts::gather();
+    let (facts, elsewhere) = (Facts::gather(), Elsewhere::look());
     let text = match common.format {
-        Format::Json => format!("{:#}\n", as_json(&facts)),
-        Format::Human => as_text(&facts, output::width(), output::colour(common)),
+        Format::Json => {
+            let mut json = as_json(&facts);
+            json["elsewhere"] = elsewhere.as_json();
+            format!("{json:#}\n")
+        }
+        Format::Human => {
+            let rows = [facts.rows(), elsewhere.rows()].concat();
+            as_text(&facts, &rows, output::width(), output::colour(common))
+        }
         other => return Err(format!("doctor has no {other} form; --format human or json").into()),
     };
     output::print(&text)?;
@@ -69,23 +79,23 @@ fn paint(text: &str, colour: AnsiColor, on: bool) -> String {
 }
 
 /// All of it in at most `width` columns, of which there should be 40.
-fn as_text(facts: &Facts, width: usize, colour: bool) -> String {
-    let mut lines = subjects(facts, colour).lines(width);
+fn as_text(facts: &Facts, rows: &[Row], width: usize, colour: bool) -> String {
+    let mut lines = subjects(rows, colour).lines(width);
     lines.push(String::new());
     lines.extend(operations(facts, colour).lines(width));
     lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect()
 }
 
-fn subjects(facts: &Facts, colour: bool) -> Columns {
+fn subjects(rows: &[Row], colour: bool) -> Columns {
     let mut columns = Columns::new([Column::Word, Column::Word, Column::Text(0)]);
-    for Row { subject, state, text, hint } in facts.rows() {
+    for Row { subject, state, text, hint } in rows {
         let mark = match state {
             State::Good => paint("good", AnsiColor::Green, colour),
             State::Limited => paint("limited", AnsiColor::Yellow, colour),
             State::Missing => paint("missing", AnsiColor::Red, colour),
         };
-        let hint = hint.map(|hint| format!("\ndo: {}", clean(&hint))).unwrap_or_default();
-        columns.row(vec![subject.to_owned(), mark, clean(&text) + &hint]);
+        let hint = hint.as_ref().map(|hint| format!("\ndo: {}", clean(hint))).unwrap_or_default();
+        columns.row(vec![(*subject).to_owned(), mark, clean(text) + &hint]);
     }
     columns
 }
@@ -126,12 +136,13 @@ mod tests {
     #[test]
     fn whatever_this_host_has_fits_and_is_in_colour_only_where_that_is_allowed() {
         let facts = Facts::gather();
+        let rows = [facts.rows(), Elsewhere::look().rows()].concat();
         for width in 40..200 {
-            let text = as_text(&facts, width, false);
+            let text = as_text(&facts, &rows, width, false);
             let wide: Vec<_> = text.lines().filter(|line| line.chars().count() > width).collect();
             assert!(wide.is_empty(), "{width}: {wide:#?}");
             assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{width}: {text:?}");
         }
-        assert!(as_text(&facts, 80, true).contains("\x1b[32mgood\x1b[0m"));
+        assert!(as_text(&facts, &rows, 80, true).contains("\x1b[32mgood\x1b[0m"));
     }
 }

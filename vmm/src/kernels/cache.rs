@@ -67,6 +67,13 @@ impl Cache {
         entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| !name.starts_with('.')).collect()
     }
 
+    /// What is kept there.
+    pub fn contents(&self) -> Contents {
+        let mut kernels = self.keys();
+        kernels.sort_unstable();
+        Contents { bytes: bytes_below(&self.dir), kernels }
+    }
+
     /// Has `fill` make the kernel `key` in a directory that gets its name when it is complete.
     pub(super) fn add(&self, key: &str, fill: impl FnOnce(&Path) -> Result<(), KernelError>) -> Result<PathBuf, KernelError> {
         let temporary = self.temporary()?;
@@ -121,6 +128,26 @@ impl Cache {
     }
 }
 
+/// What a cache holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// All of it, on the disk.
+    pub bytes: u64,
+    /// The kernels, under the names that they have there: where they are from, release, and version.
+    pub kernels: Vec<String>,
+}
+
+/// What the files in `dir` and below take; links are not followed.
+fn bytes_below(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let bytes = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(data) if data.is_dir() => bytes_below(&entry.path()),
+        Ok(data) => data.len(),
+        Err(_) => 0,
+    };
+    entries.map(bytes).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
@@ -154,6 +181,7 @@ mod tests {
         assert_eq!(cache.add("k", fill("second")).expect("there already"), made);
         assert_eq!(fs::read_to_string(made.join("file")).expect("there"), "first");
         assert_eq!(cache.keys(), ["k"]);
+        assert_eq!(cache.contents(), Contents { bytes: 5, kernels: vec!["k".to_owned()] });
         for (name, age) in [("old", ABANDONED + Duration::from_secs(1)), ("young", Duration::ZERO)] {
             let half = cache.kernels().join(format!("{HALF_MADE}{name}"));
             fs::create_dir(&half).expect("made");

@@ -20,7 +20,7 @@ mod vmlinux;
 
 use std::path::{Path, PathBuf};
 
-pub use cache::Cache;
+pub use cache::{Cache, Contents};
 pub use error::KernelError;
 pub use initramfs::{InitramfsError, initramfs, module_part, program_part};
 pub use modules::{Module, Role};

@@ -60,11 +60,14 @@ impl Columns {
     /// Its lines, which fit into `width` if the least width does.
     pub(crate) fn lines(mut self, width: usize) -> Vec<String> {
         let widest = self.table.column_max_content_widths();
+        // What fits is not for the arrangement to decide, which shares out by averages.
+        let fits = self.width() <= width;
         let last = self.kinds.len().saturating_sub(1);
         for (n, (column, &kind)) in self.table.column_iter_mut().zip(&self.kinds).enumerate() {
             let gap = if n == last { 0 } else { GAP };
             column.set_padding((0, gap));
             column.set_constraint(match kind {
+                _ if fits => ColumnConstraint::ContentWidth,
                 Column::Word | Column::Number => ColumnConstraint::ContentWidth,
                 // The padding counts in a boundary.
                 Column::Text(_) => ColumnConstraint::LowerBoundary(Width::Fixed(least(kind, widest[n]).saturating_add(gap))),
@@ -100,6 +103,10 @@ mod tests {
         assert_eq!(sample("one two").lines(15), ["name   n  text", "a     12  one", "          two"]);
         assert_eq!(sample("one\ntwo").lines(80), ["name   n  text", "a     12  one", "          two"]);
         assert_eq!((sample("one two").width(), sample("one two").least_width()), (17, 15));
+        let mut two = Columns::new([Column::Text(4), Column::Text(4), Column::Word]);
+        two.row(["one two", "a b", "word"].map(str::to_owned).to_vec());
+        let width = two.width();
+        assert_eq!(two.lines(width), ["one two  a b  word"]);
         assert!(Columns::new([]).lines(0).iter().all(String::is_empty));
     }
 

@@ -15,7 +15,7 @@ use nostale_notifier::{
 /// Ticks a microsecond in this run.
 pub(super) const TICKS: f64 = 3000.0;
 
-pub(super) fn scenario(name: &str, backing: &str, verdict: Verdict) -> ScenarioResult {
+pub(crate) fn scenario(name: &str, backing: &str, verdict: Verdict) -> ScenarioResult {
     ScenarioResult {
         name: name.to_owned(),
         backing: backing.to_owned(),

@@ -57,7 +57,8 @@ pub(super) fn last_words(kernel: &KernelResult, width: usize) -> Vec<String> {
     }
     let title = "  the end of its console:".to_owned();
     let cut = |line: &str| clean(line).chars().take(width.saturating_sub(4)).collect::<String>();
-    std::iter::once(title).chain(said.iter().map(|line| format!("    {}", cut(line)))).collect()
+    let lines = said.iter().map(|line| format!("    {}", cut(line)).trim_end().to_owned());
+    std::iter::once(title).chain(lines).collect()
 }
 
 /// Notes on the whole, and those of kernels: what several say, once.

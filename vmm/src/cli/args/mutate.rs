@@ -46,7 +46,7 @@ pub(in crate::cli) struct MutateOptions {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(in crate::cli) controls: usize,
     /// How long a vCPU may be without progress before it counts as stuck
-    #[arg(long, value_name = "S", default_value = "4", value_parser = parse_seconds)]
+    #[arg(long, value_name = "S", default_value = "8", value_parser = parse_seconds)]
     pub(in crate::cli) stall_bound: Duration,
     /// Where everything random comes from [default: a new one each time]
     #[arg(long, value_name = "N", value_parser = parse_seed)]

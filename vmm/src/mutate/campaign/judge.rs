@@ -17,7 +17,7 @@ pub enum Judgement {
 }
 
 /// No mutant gets more trials.
-const MOST: usize = 5;
+const MOST: usize = 6;
 /// Trials in which a mutant has to be seen.
 const KILLS: usize = 2;
 /// Trials in which one has to go unseen, if none saw it: each with other scenarios, where there are more.
@@ -113,10 +113,10 @@ mod tests {
 
     #[test]
     fn contradictions_and_deaths_are_flaky_and_say_so() {
-        let once = judge(&[killed(), nothing(), nothing(), nothing(), unclear()]);
-        assert!(matches!(&once, Judgement::Flaky(why) if why.contains("1 of 5") && why.contains("int3")), "{once:?}");
-        let dead = judge(&[unclear(), unclear(), unclear(), nothing(), trial(None)]);
-        assert!(matches!(&dead, Judgement::Flaky(why) if why.contains("none of 5 trials, and 1 of them")), "{dead:?}");
+        let once = judge(&[killed(), nothing(), nothing(), nothing(), nothing(), unclear()]);
+        assert!(matches!(&once, Judgement::Flaky(why) if why.contains("1 of 6") && why.contains("int3")), "{once:?}");
+        let dead = judge(&[unclear(), unclear(), unclear(), unclear(), nothing(), trial(None)]);
+        assert!(matches!(&dead, Judgement::Flaky(why) if why.contains("none of 6 trials, and 1 of them")), "{dead:?}");
     }
 
     #[test]

@@ -117,13 +117,19 @@ pub fn run(
     results.extend(made);
     let order = |result: &MutantResult| prepared.mutants.iter().position(|mutant| mutant.id == result.id);
     results.sort_by_key(order);
-    let mut control_alarms = Vec::new();
+    let (mut control_alarms, mut void_controls) = (Vec::new(), Vec::new());
     let mut controls = 0;
     for trial in results.iter().flat_map(|result| &result.trials).chain(&work.extra_controls()?) {
         controls += 1;
-        if trial.control.verdict != Verdict::Coherent {
+        let said = || {
             let reason = trial.control.reason.clone().unwrap_or_default();
-            control_alarms.push(format!("{} with seed {:#x}: {reason}", trial.control.verdict, trial.seed));
+            format!("{} with seed {:#x}: {reason}", trial.control.verdict, trial.seed)
+        };
+        match trial.control.verdict {
+            Verdict::Coherent => {}
+            // Its machine ended, or did what emulation does by itself: not an alarm, and not a control.
+            Verdict::Vacuous | Verdict::Skipped => void_controls.push(said()),
+            Verdict::Violation | Verdict::Stuck => control_alarms.push(said()),
         }
     }
     let sweep = &prepared.sweep;
@@ -139,6 +145,7 @@ pub fn run(
         interrupted: interrupted.load(Relaxed),
         controls,
         control_alarms,
+        void_controls,
         kernel: KernelSites {
             functions: sweep.functions,
             text_bytes: sweep.bytes,

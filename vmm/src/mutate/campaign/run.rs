@@ -261,7 +261,7 @@ impl Work<'_> {
                 Judgement::Again if self.interrupted.load(Relaxed) => return Ok(()),
                 Judgement::Again => {
                     let seed = self.campaign.settings.seed.wrapping_add(result.trials.len() as u64);
-                    result.trials.push(self.trial(&group(pairs, &result.trials), patches, seed, &dir)?);
+                    result.trials.push(self.trial(mutant.group, (&group(pairs, &result.trials), patches, seed), &dir)?);
                     continue;
                 }
                 Judgement::Killed(kill) => {
@@ -277,9 +277,13 @@ impl Work<'_> {
         }
     }
 
-    fn trial(&self, pairs: &[Pair], patches: &[Patch], seed: u64, dir: &Path) -> Result<Trial, CampaignError> {
+    fn trial(&self, group: Group, what: (&[Pair], &[Patch], u64), dir: &Path) -> Result<Trial, CampaignError> {
         let Campaign { boot, settings, .. } = self.campaign;
-        trial(boot.installed, self.prepared, settings, (pairs, patches, seed), dir, &mut |event| self.watching.event(event))
+        let mut settings = settings.clone();
+        if group == Group::Kvm {
+            settings.request.vcpus = Some(settings.kvm_vcpus);
+        }
+        trial(boot.installed, self.prepared, &settings, what, dir, &mut |event| self.watching.event(event))
     }
 
     /// Controls of all scenarios that could run, without any mutant.

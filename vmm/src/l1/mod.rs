@@ -11,7 +11,7 @@ mod error;
 mod patching;
 mod session;
 
-pub use console::{ConsoleAlarm, alarms};
+pub use console::{ConsoleAlarm, alarms, last_words};
 pub use end::{End, Ran};
 pub use error::L1Error;
 pub use session::{Boot, L1};

@@ -2,9 +2,11 @@
 
 mod machine;
 mod matrix;
+mod mutate;
 
 pub(super) use machine::{AccelChoice, MachineOptions};
 pub(super) use matrix::MatrixOptions;
+pub(super) use mutate::MutateOptions;
 
 use super::size::{Size, parse_seconds, parse_seed};
 use crate::{live::Plant, report::Format};
@@ -74,6 +76,9 @@ pub(super) enum Command {
     Check(CheckOptions),
     /// Put models into the layout that the language has
     Fmt(FmtOptions),
+    /// Delete one notifier call at a time from a running kernel: does the testbed notice?
+    #[command(after_help = mutate::STATUS)]
+    Mutate(MutateOptions),
 }
 
 /// Options of `nostale run`.

@@ -8,6 +8,7 @@ mod fmt;
 mod interrupt;
 mod machine;
 mod matrix;
+mod mutate;
 mod output;
 mod run;
 mod size;
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Matrix(options) => matrix::matrix(options, &cli.common),
         Command::Check(options) => check::check(options, &cli.common),
         Command::Fmt(options) => fmt::fmt(options, &cli.common),
+        Command::Mutate(options) => mutate::mutate(options, &cli.common),
     };
     result.unwrap_or_else(|Refused(reason)| {
         eprintln!("nostale: {reason}");

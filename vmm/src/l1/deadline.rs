@@ -10,8 +10,8 @@ pub(super) const ANSWER: Duration = Duration::from_secs(60);
 /// Beside its planned time, what a scenario takes at most: making and ending a VM, the final check, and each of the bounds within
 /// which threads and vCPUs are given up.
 const BESIDE: Duration = Duration::from_secs(20);
-/// After a complaint of the kernel, in a run that ends with the first one.
-const AFTER_ALARM: Duration = Duration::from_secs(5);
+/// After a complaint of the kernel, in a run that ends with the first one: its report takes a moment to be printed.
+const AFTER_ALARM: Duration = Duration::from_secs(1);
 
 /// When nothing more is to be hoped for.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Deadline {
 
     /// How long it has been quiet, if that is too long.
     pub(super) fn passed(&self) -> Option<Duration> {
-        let quiet = if self.alarmed && self.until_violation { AFTER_ALARM + self.stall_bound } else { self.quiet };
+        let quiet = if self.alarmed && self.until_violation { AFTER_ALARM } else { self.quiet };
         Some(self.last.elapsed()).filter(|&elapsed| elapsed > quiet)
     }
 

@@ -99,7 +99,7 @@ const DEFAULT: &[(&str, &[Backing])] = &[
     ("collapse", &[Backing::ANON_THP, Backing::MEMFD_THP]),
     ("split", &[Backing::ANON_THP]),
     ("fork", &[Backing::ANON, Backing::ANON_THP, Backing::FILE_PRIVATE]),
-    ("protect", &[Backing::ANON, Backing::MEMFD]),
+    ("protect", &[Backing::ANON, Backing::MEMFD, Backing::MEMFD_THP]),
     ("discard", &[Backing::ANON, Backing::MEMFD, Backing::FILE_PRIVATE]),
 ];
 

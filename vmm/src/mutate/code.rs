@@ -52,7 +52,10 @@ fn line(symbols: &Symbols, instruction: &Instruction) -> String {
     formatter.format(instruction, &mut out);
     // A name says more than an address.
     match (target(instruction), out.split_whitespace().next()) {
-        (Some(target), Some(mnemonic)) => format!("{mnemonic} {}", symbols.describe(target)),
+        (Some(target), Some(mnemonic)) => {
+            let name = symbols.describe(target);
+            format!("{mnemonic} {}", name.strip_suffix("+0x0").unwrap_or(&name))
+        }
         _ => out,
     }
 }

@@ -1,6 +1,6 @@
 //! Every notifier call of a running kernel, and kernels in which one of them is missing.
 //!
-//! [`sites`] finds the calls in the live text, [`mutants`] makes mutants of them and of KVM's side. Nothing here changes a kernel:
+//! [`sites()`] finds the calls in the live text, [`mutants()`] makes mutants of them and of KVM's side. Nothing here changes a kernel:
 //! a [`Patch`] says what to write where.
 
 mod callee;

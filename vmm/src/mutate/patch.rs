@@ -24,7 +24,7 @@ pub struct Patch {
 }
 
 /// `xor %eax, %eax`: the value 0 of an `int`, and `false`.
-const ZERO: [u8; 2] = [0x31, 0xc0];
+pub(super) const ZERO: [u8; 2] = [0x31, 0xc0];
 const RET: u8 = 0xc3;
 const INT3: u8 = 0xcc;
 /// `cmp %eax, %eax`: "equal", whatever it holds.

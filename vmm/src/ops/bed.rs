@@ -5,7 +5,7 @@ use crate::{
     host::clock,
     live::Plant,
     machine::AWAY,
-    memory::{Arena, Claim, Frame, Retired, Snapshot, Span, System},
+    memory::{Arena, Frame, Retired, Snapshot, Span, System},
     oracle::{
         Access, Oracle, PageDump, Violation, Watch,
         finality::{self, Breach},
@@ -17,7 +17,6 @@ use nostale_guest::{
 };
 use nostale_notifier::{
     Hva, HvaRange,
-    addr::PMD_SIZE,
     event::{Event, Stage},
 };
 use rand::RngExt;
@@ -29,13 +28,6 @@ use std::{
     },
     time::{Duration, Instant},
 };
-
-/// Pages of the hot set: few enough that writers meet an operation on them, enough that operations do not wait for each other.
-const HOT: u64 = 64;
-/// An operation in this many moves the hot set.
-const MOVE_HOT: u32 = 256;
-/// Operations that cut VMAs into pieces stay below this page, so that `vm.max_map_count` (65,530 by default) is never reached.
-const SCATTER: u64 = 16384;
 
 /// Visits of a vCPU that make a moment: enough to come by a good part of the hot set.
 const VISITS: u64 = 48;
@@ -79,32 +71,6 @@ pub struct Bed<'a> {
 }
 
 impl<'a> Bed<'a> {
-    /// Claims `pages` pages, aligned to as many pages as `align` says, mostly in the hot set.
-    #[must_use]
-    pub fn pick(&self, rng: &mut Rng, pages: u64, align: u64) -> Option<Claim<'a>> {
-        let limit = self.arena.pages().min(SCATTER);
-        let control = self.system.control();
-        if rng.random_range(0..MOVE_HOT) == 0 || control.hot_pages.load(Relaxed) > HOT.max(pages) {
-            self.system.set_hot(rng.random_range(0..limit), HOT.max(pages).min(limit));
-        }
-        let hot = control.hot_start.load(Relaxed);
-        for _ in 0..8 {
-            let first = if rng.random_range(0..8) < 7 { hot + rng.random_range(0..HOT) } else { rng.random_range(0..limit) };
-            let first = first.min(limit.saturating_sub(pages)) / align * align;
-            if let Some(claim) = self.arena.claim(first, pages) {
-                return Some(claim);
-            }
-        }
-        None
-    }
-
-    /// Claims one PMD's worth of aligned pages, or `None` when the arena has none free.
-    #[must_use]
-    pub fn pick_pmd(&self, rng: &mut Rng) -> Option<Claim<'a>> {
-        let pages = PMD_SIZE / nostale_notifier::addr::PAGE_SIZE;
-        if self.arena.pages() < pages { None } else { self.pick(rng, pages, pages) }
-    }
-
     /// Notes an event.
     pub fn note(&self, stage: Stage, range: HvaRange, generation: u64) {
         let (number, actor) = self.actor;
@@ -243,19 +209,6 @@ impl<'a> Bed<'a> {
             pages,
             ..Violation::new(breach.oracle(), self.actor.1, detail)
         });
-    }
-
-    /// Pages that writers are at now, mostly: for operations that need no claim.
-    pub fn hot_pages(&self, rng: &mut Rng, pages: &mut [u64]) {
-        let limit = self.arena.pages().min(SCATTER);
-        if rng.random_range(0..8) == 0 || self.system.control().hot_pages.load(Relaxed) > HOT {
-            self.system.set_hot(rng.random_range(0..limit), HOT.min(limit));
-        }
-        let hot = self.system.control().hot_start.load(Relaxed);
-        for page in pages {
-            let any = rng.random_range(0..8) == 0;
-            *page = if any { rng.random_range(0..limit) } else { (hot + rng.random_range(0..HOT)).min(limit - 1) };
-        }
     }
 
     /// Gives stale writers a moment, or none: the narrow windows matter as much as the wide ones.

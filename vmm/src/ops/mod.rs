@@ -7,6 +7,7 @@ mod bed;
 mod collapse;
 mod discard;
 mod fork;
+mod hot;
 mod huge;
 mod migrate;
 mod mremap;

@@ -1,10 +1,10 @@
 //! A machine that runs.
 
 use super::{
-    Accel, Debugger, Installed, MachineSpec, QemuError,
+    Accel, Channel, Debugger, Installed, MachineSpec, QemuError,
     process::Process,
     qmp::{Qmp, QmpError},
-    socket::{Received, Socket, SocketError},
+    socket::{Socket, SocketError},
     spec::{Shape, Start, arguments},
     workdir::{Plumbing, WorkDir, anonymous},
 };
@@ -21,8 +21,6 @@ use std::{
 
 /// QEMU answers at once, unless the host is very busy.
 pub(super) const ANSWER: Duration = Duration::from_secs(20);
-/// A guest that reads at all takes what it is sent within this.
-const SEND: Duration = Duration::from_secs(30);
 
 /// Why a machine no longer runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +118,7 @@ impl Machine {
             Ok(qmp) => qmp,
             Err(error) => return Err(explain(&mut process, &dir, "starting", error)),
         };
-        let channel = Channel { socket: socket(plumbing.channel)? };
+        let channel = Channel::new(socket(plumbing.channel)?);
         let incoming = (plumbing.incoming.0, socket(plumbing.incoming.1)?);
         let version = installed.version.clone();
         Ok((Self { process, qmp, channel, dir, shape, memory, version, stopped: false, ending: None }, incoming))
@@ -211,8 +209,12 @@ impl Machine {
         let mut bytes = Vec::with_capacity(length);
         file.read_to_end(&mut bytes).map_err(QemuError::system("read the copy of the memory"))?;
         if bytes.len() != length {
-            let why = format!("QEMU copied {} of {length} bytes at {address:#x}", bytes.len());
-            return Err(QemuError::Spec { why });
+            let error = QmpError::Refused {
+                command: "memsave".to_owned(),
+                class: "incomplete".to_owned(),
+                description: format!("{} of {length} bytes at {address:#x} were copied", bytes.len()),
+            };
+            return Err(self.failed("reading memory", error));
         }
         Ok(bytes)
     }
@@ -269,34 +271,4 @@ fn explain(process: &mut Process, dir: &WorkDir, doing: &'static str, error: Qmp
         error => error,
     };
     QemuError::Monitor { doing, source }
-}
-
-/// Lines to and from the guest.
-///
-/// The guest's side is `/dev/ttyS1`, to be made raw before the first byte (`stty -F /dev/ttyS1 raw -echo 115200`, or `cfmakeraw`):
-/// a terminal that is not raw cuts lines at 4 KiB, echoes them, and changes ends of line.
-#[derive(Debug)]
-pub struct Channel {
-    socket: Socket,
-}
-
-impl Channel {
-    /// Sends a line; its end is added.
-    ///
-    /// # Errors
-    /// When the machine is gone, or the guest does not read.
-    pub fn send_line(&mut self, line: &str) -> Result<(), QemuError> {
-        let mut bytes = Vec::with_capacity(line.len() + 1);
-        bytes.extend_from_slice(line.as_bytes());
-        bytes.push(b'\n');
-        Ok(self.socket.send(&bytes, SEND)?)
-    }
-
-    /// The next line, for at most `timeout`.
-    ///
-    /// # Errors
-    /// When the socket fails, or a line has no end.
-    pub fn recv_line(&mut self, timeout: Duration) -> Result<Received, QemuError> {
-        Ok(self.socket.line(timeout)?)
-    }
 }

@@ -5,7 +5,8 @@
 //! devices, some hundred kilobytes, so that a restored machine runs as soon as QEMU does.
 
 use super::{
-    Installed, Machine, QemuError,
+    Installed, Machine, QemuError, QmpError,
+    machine::ANSWER,
     spec::{Shape, Start},
     workdir::WorkDir,
 };
@@ -16,7 +17,10 @@ use std::{
     io::{self, Read},
     os::{
         fd::AsRawFd,
-        unix::{fs::FileExt, net::UnixListener},
+        unix::{
+            fs::FileExt,
+            net::{UnixListener, UnixStream},
+        },
     },
     path::{Path, PathBuf},
     thread,
@@ -145,10 +149,9 @@ impl Machine {
         // Seen from QEMU, the same short name is that of another process.
         let short = self.dir.short(name).to_string_lossy().replace("self", &std::process::id().to_string());
         let started = self.command(DOING, "migrate", json!({"uri": format!("unix:{short}")}));
-        // It connects before it answers, so nobody waits for a connection that does not come.
-        let accepted = started.and_then(|_| listener.accept().map_err(QemuError::system("accept the devices")));
+        let accepted = started.and_then(|_| self.accept(DOING, &listener));
         _ = fs::remove_file(&socket);
-        let (mut stream, _) = accepted?;
+        let mut stream = accepted?;
         let reader = thread::spawn(move || {
             stream.set_read_timeout(Some(MOVING))?;
             let mut bytes = Vec::new();
@@ -158,6 +161,20 @@ impl Machine {
         let bytes = reader.join().unwrap_or_else(|_| Err(io::Error::other("the reader panicked")));
         moved?;
         bytes.map_err(QemuError::system("read the devices"))
+    }
+
+    /// The connection that QEMU makes after its answer, if it makes it.
+    fn accept(&mut self, doing: &'static str, listener: &UnixListener) -> Result<UnixStream, QemuError> {
+        listener.set_nonblocking(true).map_err(QemuError::system("set up a socket"))?;
+        let start = Instant::now();
+        while start.elapsed() < ANSWER {
+            match listener.accept() {
+                Ok((stream, _)) => return Ok(stream),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(1)),
+                Err(error) => return Err(QemuError::system("accept the devices")(error)),
+            }
+        }
+        Err(self.late(doing, ANSWER))
     }
 
     /// Leaves the memory to its files.
@@ -175,7 +192,8 @@ impl Machine {
                 Some("completed") => return Ok(()),
                 Some("failed" | "cancelled") => {
                     let why = info["error-desc"].as_str().unwrap_or("QEMU does not say why").to_owned();
-                    return Err(QemuError::Spec { why: format!("{doing} failed: {why}") });
+                    let (command, class) = ("migrate".to_owned(), "failed".to_owned());
+                    return Err(self.failed(doing, QmpError::Refused { command, class, description: why }));
                 }
                 _ => thread::sleep(Duration::from_millis(2)),
             }

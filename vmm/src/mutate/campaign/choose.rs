@@ -1,24 +1,28 @@
 //! Which scenarios a mutant is tried with: those that were measured to reach what it changes.
 
-use super::Reach;
+use super::{Outcome, Reach, Trial};
 use crate::{
     inside::Pair,
-    mutate::{Group, Kind, Mutant, Site},
+    mutate::{Group, Kind, Mutant, Site, knowledge},
 };
 
 /// Scenarios for a mutant, or why there are none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Chosen {
-    /// These, the most telling first.
+    /// Every one that reaches it, the most telling first.
     Scenarios(Vec<Pair>),
     /// None reaches it: what was measured.
     Unreached(String),
 }
 
-/// More scenarios than this would have too little time each.
+/// Scenarios of one trial: more would have too little time each.
 const MOST: usize = 4;
 
-/// Chooses scenarios for `mutant`, whose calls are `sites`.
+/// Operations whose invalidations are short, of few pages that are wanted again at once: a fault can miss a whole one of them.
+const SHORT: [&str; 4] = ["discard", "remap", "mremap-dontunmap", "remap-file-pages"];
+
+/// Ranks the scenarios that reach `mutant`, whose calls are `sites`: first those of operations that are known to lead to its
+/// function on purpose, then by how often they do.
 #[must_use]
 pub fn choose(mutant: &Mutant, sites: &[&Site], reach: &Reach) -> Chosen {
     let mut rates: Vec<(f64, &Pair)> = match mutant.group {
@@ -32,11 +36,33 @@ pub fn choose(mutant: &Mutant, sites: &[&Site], reach: &Reach) -> Chosen {
     if rates.is_empty() {
         return Chosen::Unreached(why_not(sites, reach));
     }
+    let meant: Vec<&str> = match mutant.group {
+        Group::Kvm => SHORT.to_vec(),
+        Group::Caller => knowledge::caller(&mutant.function).map_or_else(Vec::new, |caller| caller.operations().collect()),
+    };
+    let is_meant = |pair: &Pair| meant.iter().any(|&name| pair.ops == name);
     // The same measurement gives the same choice: names decide between equals.
-    rates.sort_by(|(a, first), (b, second)| {
-        b.total_cmp(a).then_with(|| (&first.ops, &first.backing).cmp(&(&second.ops, &second.backing)))
-    });
+    let order = |(a, first): &(f64, &Pair), (b, second): &(f64, &Pair)| {
+        let meant = is_meant(second).cmp(&is_meant(first));
+        meant.then(b.total_cmp(a)).then_with(|| (&first.ops, &first.backing).cmp(&(&second.ops, &second.backing)))
+    };
+    rates.sort_by(order);
     Chosen::Scenarios(diverse(rates.into_iter().map(|(_, pair)| pair)))
+}
+
+/// The scenarios of the next trial. What has killed once is asked again; after a trial that saw nothing come others, by turns.
+#[must_use]
+pub fn group(ranked: &[Pair], trials: &[Trial]) -> Vec<Pair> {
+    let killed = trials.iter().find_map(|trial| match &trial.outcome {
+        Some(Outcome::Kill(kill)) => ranked.iter().find(|pair| pair.ops == kill.scenario && pair.backing == kill.backing),
+        _ => None,
+    });
+    if let Some(pair) = killed {
+        return vec![pair.clone()];
+    }
+    let quiet = trials.iter().filter(|trial| matches!(trial.outcome, Some(Outcome::Nothing { .. }))).count();
+    let groups = ranked.len().div_ceil(MOST).max(1);
+    ranked.iter().skip(quiet % groups * MOST).take(MOST).cloned().collect()
 }
 
 /// Whether only calls that met a memslot count. An end that is missing, or a start, is counted by KVM whether the range concerns
@@ -53,7 +79,6 @@ fn diverse<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Vec<Pair> {
         list.push(pair.clone());
     }
     first.extend(later);
-    first.truncate(MOST);
     first
 }
 
@@ -65,5 +90,54 @@ fn why_not(sites: &[&Site], reach: &Reach) -> String {
         0 => format!("never called by {over}"),
         1 => format!("called once by {over}, and not for a guest's memory"),
         hits => format!("called {hits} times by {over}, and never for a guest's memory"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        mutate::campaign::{Control, Kill},
+        report::Verdict,
+    };
+
+    fn pair(ops: &str, backing: &str) -> Pair {
+        Pair { ops: ops.to_owned(), backing: backing.to_owned() }
+    }
+
+    fn trial(outcome: Outcome) -> Trial {
+        Trial {
+            seed: 1,
+            control: Control { verdict: Verdict::Coherent, reason: None, seconds: 1.0 },
+            outcome: Some(outcome),
+            seconds: 2.0,
+        }
+    }
+
+    #[test]
+    fn every_operation_comes_before_any_comes_twice() {
+        let pairs = [pair("fork", "anon"), pair("fork", "anon-thp"), pair("mremap", "anon"), pair("fork", "file-private")];
+        let ranked = diverse(pairs.iter());
+        assert_eq!(
+            ranked,
+            [pair("fork", "anon"), pair("mremap", "anon"), pair("fork", "anon-thp"), pair("fork", "file-private")]
+        );
+    }
+
+    #[test]
+    fn trials_that_saw_nothing_lead_on_and_one_that_killed_stays() {
+        let ranked: Vec<Pair> = (0..6).map(|n| pair(&format!("op{n}"), "anon")).collect();
+        let nothing = || trial(Outcome::Nothing { seconds: 5.0 });
+        assert_eq!(group(&ranked, &[]), ranked[..4]);
+        assert_eq!(group(&ranked, &[nothing()]), ranked[4..]);
+        assert_eq!(group(&ranked, &[nothing(), nothing()]), ranked[..4]);
+        let kill = Kill {
+            oracle: "finality".into(),
+            scenario: "op5".into(),
+            backing: "anon".into(),
+            seconds: 1.0,
+            detail: String::new(),
+        };
+        assert_eq!(group(&ranked, &[nothing(), trial(Outcome::Kill(kill))]), [pair("op5", "anon")]);
     }
 }

@@ -17,13 +17,13 @@ pub enum Judgement {
 }
 
 /// No mutant gets more trials.
-pub const MOST: usize = 5;
+const MOST: usize = 5;
 /// Trials in which a mutant has to be seen.
 const KILLS: usize = 2;
-/// Trials in which one has to go unseen, if none saw it.
-const QUIET: usize = 2;
+/// Trials in which one has to go unseen, if none saw it: each with other scenarios, where there are more.
+const QUIET: usize = 3;
 
-/// Judges trials. A mutant is killed when two trials saw it, and seen by nobody when two saw nothing; one that was seen once and
+/// Judges trials. A mutant is killed when two trials saw it, and seen by nobody when three saw nothing; one that was seen once and
 /// then not gets more trials. A trial whose control raised an alarm says nothing about the mutant, nor does one whose machine ended
 /// without a mark of it.
 #[must_use]
@@ -64,7 +64,7 @@ fn kill(trial: &Trial) -> Option<&Kill> {
 
 /// The fate of a mutant that nobody saw.
 #[must_use]
-pub fn unseen(argument: Option<&str>) -> (Fate, bool) {
+pub(super) fn unseen(argument: Option<&str>) -> (Fate, bool) {
     if argument.is_some() { (Fate::Equivalent, true) } else { (Fate::Survived, false) }
 }
 
@@ -106,9 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn a_survivor_had_two_whole_trials() {
-        assert_eq!(judge(&[nothing()]), Judgement::Again);
-        assert_eq!(judge(&[nothing(), unclear(), trial(None), nothing()]), Judgement::Unseen);
+    fn a_survivor_had_three_whole_trials() {
+        assert_eq!(judge(&[nothing(), nothing()]), Judgement::Again);
+        assert_eq!(judge(&[nothing(), unclear(), nothing(), trial(None), nothing()]), Judgement::Unseen);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! mutant comes to is judged from its trials alone ([`judge`]).
 
 mod choose;
+mod explain;
 mod judge;
 mod prepared;
 mod result;
@@ -12,7 +13,7 @@ mod run;
 mod store;
 mod trial;
 
-pub use choose::{Chosen, choose};
+pub use choose::{Chosen, choose, group};
 pub use judge::{Judgement, judge};
 pub use prepared::{Prepared, Reach, Settings};
 pub use result::{CampaignReport, Control, Fate, KernelSites, Kill, MutantResult, Outcome, PatchShown, SiteShown, Trial};

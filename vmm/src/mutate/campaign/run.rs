@@ -2,12 +2,16 @@
 
 use super::{
     CampaignReport, Chosen, Fate, Judgement, KernelSites, MutantResult, PatchShown, Prepared, Settings, SiteShown, Store,
-    StoreError, Trial, choose, judge, judge::unseen, trial::trial,
+    StoreError, Trial, choose,
+    explain::{self, Ways},
+    group, judge,
+    judge::unseen,
+    trial::trial,
 };
 use crate::{
     inside::{Event, Pair},
     l1::{Boot, L1Error},
-    mutate::{Change, Group, Mutant, Site, SymbolsError, TextError},
+    mutate::{Change, Group, Mutant, Patch, Site, SymbolsError, TextError},
     report::Verdict,
 };
 use nostale_notifier::near::did_you_mean;
@@ -169,6 +173,9 @@ fn shown(site: &Site, prepared: &Prepared) -> SiteShown {
     }
 }
 
+/// Each scenario of an extra control has this long.
+const EACH_CONTROL_SECONDS: f64 = 0.4;
+
 struct Work<'a> {
     campaign: &'a Campaign<'a>,
     prepared: &'a Prepared,
@@ -214,11 +221,12 @@ impl Work<'_> {
                 (result.fate, result.expected, result.why) = (Fate::Unpatchable, true, Some(reason.clone()));
             }
             (_, Chosen::Unreached(measured)) => {
-                (result.fate, result.expected, result.why) = (Fate::Unreached, true, Some(measured));
+                let Ways { text, expected } = explain::unreached(mutant, &self.prepared.ready.release, &measured);
+                (result.fate, result.expected, result.why) = (Fate::Unreached, expected, Some(text));
             }
             (Change::Patches(patches), Chosen::Scenarios(pairs)) if !self.campaign.list => {
                 result.scenarios = pairs.iter().map(|pair| format!("{} on {}", pair.ops, pair.backing)).collect();
-                self.try_it(&mut result, &pairs, patches, job)?;
+                self.try_it(&mut result, (mutant, &pairs, patches), job)?;
             }
             (Change::Patches(_), Chosen::Scenarios(pairs)) => {
                 result.scenarios = pairs.iter().map(|pair| format!("{} on {}", pair.ops, pair.backing)).collect();
@@ -235,19 +243,18 @@ impl Work<'_> {
     fn try_it(
         &self,
         result: &mut MutantResult,
-        pairs: &[Pair],
-        patches: &[crate::mutate::Patch],
+        (mutant, pairs, patches): (&Mutant, &[Pair], &[Patch]),
         job: usize,
     ) -> Result<(), CampaignError> {
         let dir = self.dir.join(format!("job-{job}"));
         loop {
             let judgement = judge(&result.trials);
-            let argument: Option<String> = None;
+            let argument = explain::argument(mutant, &self.prepared.ready.release, pairs);
             match judgement {
                 Judgement::Again if self.interrupted.load(Relaxed) => return Ok(()),
                 Judgement::Again => {
                     let seed = self.campaign.settings.seed.wrapping_add(result.trials.len() as u64);
-                    result.trials.push(self.trial(pairs, patches, seed, &dir)?);
+                    result.trials.push(self.trial(&group(pairs, &result.trials), patches, seed, &dir)?);
                     continue;
                 }
                 Judgement::Killed(kill) => {
@@ -263,7 +270,7 @@ impl Work<'_> {
         }
     }
 
-    fn trial(&self, pairs: &[Pair], patches: &[crate::mutate::Patch], seed: u64, dir: &Path) -> Result<Trial, CampaignError> {
+    fn trial(&self, pairs: &[Pair], patches: &[Patch], seed: u64, dir: &Path) -> Result<Trial, CampaignError> {
         let Campaign { boot, settings, .. } = self.campaign;
         trial(boot.installed, self.prepared, settings, (pairs, patches, seed), dir, &mut |event| self.watching.event(event))
     }
@@ -278,7 +285,13 @@ impl Work<'_> {
             }
             self.watching.phase(&format!("control {} of {}", number + 1, self.campaign.extra_controls));
             let seed = self.campaign.settings.seed.wrapping_add(number as u64);
-            trials.push(self.trial(&pairs, &[], seed, &self.dir.join("control"))?);
+            let Campaign { boot, settings, .. } = self.campaign;
+            let seconds = settings.control_seconds.max(EACH_CONTROL_SECONDS * pairs.len() as f64);
+            let settings = Settings { control_seconds: seconds, ..settings.clone() };
+            let dir = self.dir.join("control");
+            trials.push(trial(boot.installed, self.prepared, &settings, (&pairs, &[], seed), &dir, &mut |event| {
+                self.watching.event(event);
+            })?);
         }
         Ok(trials)
     }

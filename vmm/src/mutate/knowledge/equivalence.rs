@@ -12,6 +12,8 @@ pub struct Equivalence {
     pub argument: &'static str,
     /// The source file of the kernel that this is read from.
     pub source: &'static str,
+    /// Whether it speaks of private memory alone.
+    pub private_only: bool,
     about: About,
     /// From this release on, and before that one.
     since: Release,
@@ -39,6 +41,7 @@ const ALL: &[Equivalence] = &[
         argument: "it only asks whether a page was accessed, and forgets it; no translation goes away or leads elsewhere. Without it \
                    reclaim may choose a worse page, and then tells everybody by invalidate_range_start",
         source: "mm/mmu_notifier.c, virt/kvm/kvm_main.c (kvm_mmu_notifier_clear_young and its like)",
+        private_only: false,
         about: About::Calls(&[Callee::ClearFlushYoung, Callee::ClearYoung, Callee::TestYoung]),
         since: EVER,
         before: FOR_EVER,
@@ -49,6 +52,7 @@ const ALL: &[Equivalence] = &[
                    the page at invalidate_range_start and lets no fault install anything before _end, so nothing is left to change \
                    (which is why it was removed in 6.10)",
         source: "virt/kvm/kvm_main.c (kvm_mmu_notifier_change_pte)",
+        private_only: false,
         about: About::Calls(&[Callee::ChangePte]),
         since: EVER,
         before: FOR_EVER,
@@ -58,6 +62,7 @@ const ALL: &[Equivalence] = &[
         argument: "it is for hardware that walks the CPU's page tables. KVM has tables of its own; its callback does one thing, reloading \
                    the APIC access page, and has none for anything else",
         source: "mm/mmu_notifier.c, arch/x86/kvm/x86.c (kvm_arch_mmu_notifier_invalidate_range)",
+        private_only: false,
         about: About::Calls(&[Callee::Range]),
         since: EVER,
         before: FOR_EVER,
@@ -66,6 +71,7 @@ const ALL: &[Equivalence] = &[
         condition: "no device shares the page tables (SVA)",
         argument: "it is for hardware that walks the CPU's page tables. KVM has tables of its own and no such callback",
         source: "mm/mmu_notifier.c, virt/kvm/kvm_main.c (kvm_mmu_notifier_ops)",
+        private_only: false,
         about: About::Calls(&[Callee::SecondaryTlbs]),
         since: EVER,
         before: FOR_EVER,
@@ -75,6 +81,7 @@ const ALL: &[Equivalence] = &[
         argument: "an address space is released when its last thread is gone, and a virtual CPU runs only in a thread of the address \
                    space that made it (KVM_RUN answers EIO to others); so no guest runs any more when its pages are freed",
         source: "mm/mmap.c (exit_mmap), virt/kvm/kvm_main.c (kvm_vcpu_ioctl)",
+        private_only: false,
         about: About::Calls(&[Callee::Release]),
         since: EVER,
         before: FOR_EVER,
@@ -87,6 +94,7 @@ const ALL: &[Equivalence] = &[
                    is bracketed by try_to_migrate_one as well, and gets its entries back with the same pages. The huge zero page \
                    becomes zero pages, both read-only for ever",
         source: "mm/huge_memory.c (__split_huge_pmd_locked), mm/rmap.c (try_to_migrate_one)",
+        private_only: true,
         about: About::Both(&["__split_huge_pmd"]),
         since: EVER,
         before: FOR_EVER,
@@ -96,17 +104,20 @@ const ALL: &[Equivalence] = &[
         argument: "the page table is empty: collapse_file has unmapped every old page before, each in a bracket of its own, and still holds the \
                    lock of the new page, which every fault must take. So no guest has a translation that came from it",
         source: "mm/khugepaged.c (collapse_file, retract_page_tables)",
+        private_only: false,
         about: About::Both(&["retract_page_tables"]),
         since: EVER,
         before: FOR_EVER,
     },
     Equivalence {
-        condition: "a huge entry is installed in the same go (MADV_COLLAPSE). khugepaged may leave none: then nobody maps the page any more, \
-                    and reclaim and migration have nobody to tell",
+        condition: "a huge entry is installed in the same go (MADV_COLLAPSE), or the page table is empty. khugepaged may leave no entry: \
+                    then nobody maps the page any more, and truncation, reclaim and migration have nobody to tell \
+                    (CVE-2022-48991); that waits for khugepaged among the operations",
         argument: "every entry of the page table is checked to lead to its own part of one huge page; the huge entry leads to the same \
                    pages with the same rights",
         source: "mm/khugepaged.c (collapse_pte_mapped_thp)",
-        about: About::Both(&["collapse_pte_mapped_thp", "try_collapse_pte_mapped_thp"]),
+        private_only: false,
+        about: About::Both(&["collapse_and_free_pmd", "collapse_pte_mapped_thp", "try_collapse_pte_mapped_thp"]),
         since: EVER,
         before: FOR_EVER,
     },
@@ -117,6 +128,7 @@ const ALL: &[Equivalence] = &[
                    it; and a dirty page is kept. Since 6.13 a page is marked when the translation is made: a guest that kept a \
                    writable one writes unseen, and its writes are thrown away",
         source: "mm/madvise.c (madvise_free_pte_range), mm/rmap.c (try_to_unmap_one), arch/x86/kvm/mmu (kvm_set_pfn_dirty)",
+        private_only: false,
         about: About::Both(&["madvise_free_single_vma", "do_madvise", "madvise_vma_behavior"]),
         since: EVER,
         before: DIRTY_AT_CREATION,
@@ -126,6 +138,7 @@ const ALL: &[Equivalence] = &[
         argument: "QEMU forgets all it has cached of a guest's translations whenever that guest is left, if only for the host's timer; so \
                    what is stale lasts for milliseconds, and no run can count on meeting it",
         source: "virt/kvm/kvm_main.c (kvm_flush_remote_tlbs); target/i386/tcg of QEMU",
+        private_only: false,
         about: About::Kvm(Kind::Flush),
         since: EVER,
         before: FOR_EVER,

@@ -58,11 +58,15 @@ fn adds_one(instruction: &Instruction) -> bool {
     if instruction.op_count() == 0 || instruction.op0_kind() != OpKind::Memory {
         return false;
     }
-    match instruction.code() {
-        Code::Inc_rm64 | Code::Mov_rm64_r64 => true,
-        Code::Add_rm64_imm8 | Code::Sub_rm64_imm8 => true,
-        _ => false,
-    }
+    matches!(
+        instruction.code(),
+        Code::Inc_rm64
+            | Code::Mov_rm64_r64
+            | Code::Add_rm64_imm8
+            | Code::Add_rm64_imm32
+            | Code::Sub_rm64_imm8
+            | Code::Sub_rm64_imm32
+    )
 }
 
 /// A one added at the right offset of something of which nothing is known.

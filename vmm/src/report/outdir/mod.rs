@@ -5,6 +5,7 @@
 
 mod check;
 mod matrix;
+mod mutate;
 mod rename;
 mod run;
 

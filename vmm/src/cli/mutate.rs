@@ -1,0 +1,200 @@
+//! `nostale mutate`: does the testbed notice when a kernel forgets to tell the secondary MMU?
+
+use super::{
+    Refused,
+    args::{Common, MutateOptions},
+    interrupt, machine, output,
+};
+use crate::{
+    host::clock,
+    inside::{Event, Plan, RunRequest},
+    kernels::{Cache, Kernel, Program},
+    l1::Boot,
+    mutate::campaign::{self, Campaign, CampaignReport, Fate, MutantResult, Settings, Store, Watching},
+    report::{
+        Format,
+        mutate::{MutateReport, MutateVerdict, Options, render},
+        outdir::OutDir,
+        steps::Steps,
+    },
+};
+use std::{
+    fs,
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+/// Measuring what the scenarios reach takes this long for each of them.
+const REACH_SECONDS: f64 = 0.8;
+
+pub(super) fn mutate(options: &MutateOptions, common: &Common) -> Result<ExitCode, Refused> {
+    let plan = crate::live::plan(options.ops.as_deref(), options.backing.as_deref())?;
+    let installed = options.machine.installed()?;
+    let cache = options.machine.cache()?;
+    let program = Program::this()?;
+    let kernels = find(options, &cache, common)?;
+    let out = common.out.as_deref().map(OutDir::prepare).transpose()?;
+    let interrupted = interrupt::flag()?;
+    let work = tempfile::Builder::new().prefix("nostale-").tempdir()?;
+    // The time stamp counter is as good a source as any for a number that only has to differ.
+    let seed = options.seed.unwrap_or_else(|| clock::now().0 & 0xffff_ffff);
+    let settings = Settings {
+        request: RunRequest {
+            plan: Plan::Lists { ops: options.ops.clone(), backing: options.backing.clone() },
+            vcpus: Some(options.vcpus),
+            host_writers: 1,
+            memory_bytes: options.memory.0,
+            seconds: REACH_SECONDS * plan.len() as f64,
+            seed: Some(seed),
+            stall_bound_seconds: options.stall_bound.as_secs_f64(),
+            ..RunRequest::default()
+        },
+        seconds: options.seconds.as_secs_f64(),
+        control_seconds: options.control_seconds.as_secs_f64(),
+        seed,
+    };
+    let steps = Steps::new(common.quiet);
+    let mut reports: Vec<CampaignReport> = Vec::new();
+    let mut notes = Vec::new();
+    for kernel in &kernels {
+        if interrupted.load(Relaxed) {
+            notes.push(format!("interrupted before {}", kernel.asked));
+            break;
+        }
+        let store = store(options, &settings, kernel, &cache)?;
+        let campaign = Campaign {
+            boot: Boot {
+                installed: &installed,
+                accel: installed.accel,
+                kernel,
+                program: &program,
+                memory_bytes: options.machine.machine_memory.0,
+                cpus: options.machine.cpus,
+                nodes: options.machine.nodes,
+                append: options.machine.append.clone(),
+            },
+            settings: settings.clone(),
+            only: options.only.clone(),
+            jobs: options.machine.jobs(),
+            extra_controls: options.controls,
+            list: options.list,
+            store,
+        };
+        let shown = Shown { steps: &steps, kernel: &kernel.release };
+        let dir = work.path().join(&kernel.release);
+        let report = run(&campaign, &dir, &interrupted, &shown)?;
+        if !report.interrupted {
+            campaign.store.iter().for_each(Store::forget);
+        }
+        reports.push(report);
+        // Gigabytes of memory that nobody needs any more.
+        let _ = fs::remove_dir_all(&dir);
+    }
+    steps.finish();
+    let report = MutateReport {
+        version: 1,
+        verdict: if options.list { MutateVerdict::Inconclusive } else { MutateVerdict::of(&reports) },
+        seed,
+        seconds: settings.seconds,
+        kernels: reports,
+        notes,
+    };
+    finish(report, options, out, common)
+}
+
+fn finish(mut report: MutateReport, options: &MutateOptions, out: Option<OutDir>, common: &Common) -> Result<ExitCode, Refused> {
+    if let Some(out) = out {
+        out.write_mutate(&report)?;
+        let path = out.commit()?;
+        if common.format == Format::Human && !common.quiet {
+            report.notes.push(format!("everything is kept in {}", path.display()));
+        }
+    }
+    output::print(&render(&report, common.format, &Options { width: output::width(), color: output::colour(common) }))?;
+    Ok(ExitCode::from(if options.list { 0 } else { report.verdict.exit_status() }))
+}
+
+fn run(
+    campaign: &Campaign<'_>,
+    dir: &std::path::Path,
+    interrupted: &AtomicBool,
+    shown: &Shown<'_>,
+) -> Result<CampaignReport, Refused> {
+    fs::create_dir_all(dir)?;
+    Ok(campaign::run(campaign, dir, interrupted, shown)?)
+}
+
+/// All of them before anything long begins: a typing error should not cost an hour.
+fn find(options: &MutateOptions, cache: &Cache, common: &Common) -> Result<Vec<Kernel>, Refused> {
+    let mut say = |line: &str| {
+        if !common.quiet {
+            eprintln!("{line}");
+        }
+    };
+    let candidates = machine::find(&options.kernel, cache, &mut say)?;
+    candidates.into_iter().map(|candidate| Ok(candidate.found?)).collect()
+}
+
+/// Where the results of this campaign are kept: they depend on the kernel, on this program and on what was asked for.
+fn store(options: &MutateOptions, settings: &Settings, kernel: &Kernel, cache: &Cache) -> Result<Option<Store>, Refused> {
+    if options.list {
+        return Ok(None);
+    }
+    let (image, program) = (fs::read(&kernel.image)?, fs::read("/proc/self/exe")?);
+    // A seed that was not given is another one in every session, and what was found with the last one is as good.
+    let mut settings = settings.clone();
+    if options.seed.is_none() {
+        (settings.seed, settings.request.seed) = (0, None);
+    }
+    let settings = serde_json::to_vec(&settings)?;
+    let shape = format!(
+        "{} {} {} {:?}",
+        options.machine.cpus, options.machine.nodes, options.machine.machine_memory.0, options.machine.append
+    );
+    let key = Store::key(&[kernel.release.as_bytes(), &image, &program, &settings, shape.as_bytes()]);
+    let store = Store::open(&cache.dir().join("mutate"), &key)?;
+    if options.afresh {
+        store.forget();
+        return Ok(Some(Store::open(&cache.dir().join("mutate"), &key)?));
+    }
+    Ok(Some(store))
+}
+
+struct Shown<'a> {
+    steps: &'a Steps,
+    kernel: &'a str,
+}
+
+impl Watching for Shown<'_> {
+    fn phase(&self, what: &str) {
+        self.steps.phase(&format!("{}: {what}", self.kernel));
+    }
+
+    fn planned(&self, mutants: usize, kept: usize) {
+        if kept > 0 {
+            self.steps.println(&format!(
+                "{}: {kept} results were kept from an earlier session (--afresh makes them anew)",
+                self.kernel
+            ));
+        }
+        self.steps.planned(mutants);
+    }
+
+    fn starts(&self, id: &str) {
+        self.steps.phase(&format!("{}: {id}", self.kernel));
+    }
+
+    fn ends(&self, result: &MutantResult) {
+        self.steps.step();
+        if !result.expected && result.fate != Fate::Untried {
+            let why = result.why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+            self.steps.println(&format!("{}: {} {}{why}", self.kernel, result.id, result.fate));
+        }
+    }
+
+    fn event(&self, event: &Event) {
+        if let Event::Starts { scenario, backing, .. } = event {
+            self.steps.detail(&format!("{scenario} on {backing}"));
+        }
+    }
+}

@@ -86,7 +86,7 @@ fn panic() -> Result<(), Failed> {
     let text = String::from_utf8_lossy(&output.stdout);
     ensure(output.status.code() == Some(3) && output.stderr.is_empty(), || format!("{output:?}"))?;
     ensure(text.contains(" did not come up: the guest reset itself"), || text.to_string())?;
-    ensure(text.contains("  the end of its console:\n") && text.contains("Kernel panic - not syncing"), || text.to_string())
+    ensure(text.contains("  its console:\n") && text.contains("Kernel panic - not syncing"), || text.to_string())
 }
 
 fn mutate(place: &Path, more: &[&str]) -> Result<Output, Failed> {

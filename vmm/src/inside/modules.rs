@@ -27,13 +27,22 @@ pub(super) fn load(dir: &Path, notes: &mut Vec<String>) -> Vec<Module> {
                 continue;
             }
         };
-        let error = insert(&dir.join(file)).err();
+        let error = match is_settled(&name(file), Path::new("/dev/kvm")) {
+            true => Some("KVM is there already".to_owned()),
+            false => insert(&dir.join(file)).err(),
+        };
         if let Some(error) = error.as_ref().filter(|_| wanted) {
             notes.push(format!("{file} is not loaded: {error}"));
         }
         modules.push(Module { name: name(file), error });
     }
     modules
+}
+
+/// Whether this is KVM's module for one vendor, and that for the other has made `device`. To find out by trying takes half a
+/// second under emulation.
+fn is_settled(name: &str, device: &Path) -> bool {
+    matches!(name.replace('-', "_").as_str(), "kvm_amd" | "kvm_intel") && device.exists()
 }
 
 /// `00-kvm-amd.ko` is `kvm-amd`.
@@ -61,6 +70,13 @@ mod tests {
     #[test]
     fn names_are_those_of_the_modules() {
         assert_eq!(["03-kvm-amd.ko", "rng-core.ko", "10-kvm.ko", "kvm"].map(name), ["kvm-amd", "rng-core", "kvm", "kvm"]);
+    }
+
+    #[test]
+    fn only_one_vendor_is_tried_where_the_first_was_right() {
+        let [there, not_there] = ["/dev/null", "/nowhere"].map(Path::new);
+        assert!(is_settled("kvm-intel", there) && is_settled("kvm_amd", there));
+        assert!(!is_settled("kvm-intel", not_there) && !is_settled("kvm", there));
     }
 
     #[test]

@@ -34,6 +34,19 @@ pub fn alarms(console: &str) -> Vec<ConsoleAlarm> {
     found
 }
 
+/// What a kernel said when something went wrong: at most so many lines from its complaint on, the gravest if there are several;
+/// of a console without any, the end.
+#[must_use]
+pub fn last_words(console: &str, most: usize) -> Vec<&str> {
+    let said: Vec<&str> = console.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    let found = alarms(console);
+    let gravest = found.iter().find(|alarm| alarm.signature);
+    let gravest = gravest.or_else(|| found.iter().find(|alarm| alarm.alarm != Alarm::Warning));
+    let at = gravest.and_then(|alarm| said.iter().position(|line| message(line) == alarm.text));
+    let from = at.unwrap_or(said.len().saturating_sub(most));
+    said[from..].iter().take(most).copied().collect()
+}
+
 /// The message of a console line, without its time and its caller: `[    5.658698][  T123] kernel BUG at …`.
 fn message(line: &str) -> &str {
     let mut rest = line.trim_end();
@@ -86,6 +99,17 @@ mod tests {
         let found = alarms(console);
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!((found[0].alarm, found[0].signature), (Alarm::Oops, false));
+    }
+
+    #[test]
+    fn the_last_words_begin_where_it_went_wrong() {
+        let console = format!(
+            "[ 0.1] first\n\n[ 0.2] WARNING: CPU: 0 PID: 1 at mm/x.c:1 f+0x1\r\n[ 0.2] ---[ end trace 0 ]---\n{BUG}[ 9.0] Kernel Offset: disabled\n"
+        );
+        let words = last_words(&console, 3);
+        assert!(words.len() == 3 && words[0].ends_with("tdp_mmu.c:485!") && words[2].contains("Modules"), "{words:?}");
+        assert_eq!(last_words("one\n\ntwo\nthree", 2), ["two", "three"]);
+        assert!(last_words("", 2).is_empty());
     }
 
     #[test]

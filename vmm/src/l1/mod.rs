@@ -12,7 +12,7 @@ mod error;
 mod patching;
 mod session;
 
-pub use console::{ConsoleAlarm, alarms};
+pub use console::{ConsoleAlarm, alarms, last_words};
 pub use emulation::may_be_emulation;
 pub use end::{End, Ran};
 pub use error::L1Error;

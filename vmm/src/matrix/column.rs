@@ -9,7 +9,7 @@ use super::{
 use crate::{
     inside::{Event, Pair, Plan, Ready, RunRequest},
     kernels::Kernel,
-    l1::{Boot, ConsoleAlarm, End, L1, L1Error, Ran},
+    l1::{Boot, ConsoleAlarm, End, L1, L1Error, Ran, last_words},
     qemu::Accel,
     report::{
         ScenarioResult, Verdict,
@@ -23,6 +23,8 @@ use std::{
 
 /// Machines that a kernel gets at most: one, one more for what went wrong there, and two for what a death left undone.
 const MACHINES: usize = 4;
+/// Lines of a dying kernel's console that are shown.
+const LAST_WORDS: usize = 8;
 /// Lines off the channel that were no message: a few show what happened.
 const DAMAGED: usize = 20;
 
@@ -70,6 +72,8 @@ struct Column<'a> {
     kernel: &'a Kernel,
     evidence: Evidence,
     result: KernelResult,
+    /// Machines that came to nothing.
+    failures: Vec<String>,
     /// Time that each scenario gets.
     each: f64,
 }
@@ -86,7 +90,15 @@ impl<'a> Column<'a> {
             reason: None,
             ..KernelResult::without_run(asked, Verdict::Skipped, String::new())
         };
-        Self { plan, number, kernel, evidence, result, each: plan.request.seconds / plan.scenarios.len().max(1) as f64 }
+        Self {
+            plan,
+            number,
+            kernel,
+            evidence,
+            result,
+            failures: Vec::new(),
+            each: plan.request.seconds / plan.scenarios.len().max(1) as f64,
+        }
     }
 
     /// One machine after the other, as long as another could tell something.
@@ -106,8 +118,8 @@ impl<'a> Column<'a> {
             match &last {
                 // Another machine would say the same.
                 Err(ended) if ended.verdict == Verdict::Skipped => break,
-                Err(ended) if before + 1 < MACHINES => self.note(format!("machine {}: {}", before + 1, ended.reason)),
-                _ => {}
+                Err(ended) => self.failures.push(format!("machine {}: {}", before + 1, ended.reason)),
+                Ok(()) => {}
             }
             // Booting twice is enough.
             if last.is_err() && before > 0 {
@@ -167,11 +179,19 @@ impl<'a> Column<'a> {
             _ => Verdict::Vacuous,
         };
         if let L1Error::Died { console, .. } | L1Error::Silent { console, .. } = error {
-            self.result.logs.dying = Some(self.result.logs.consoles.len());
             self.result.logs.consoles.push(console.clone());
+            self.keep_last_words();
         }
         // The end of the console is shown elsewhere.
         Ended::new(verdict, error.to_string().lines().next().unwrap_or_default().trim_end_matches("; the end of its console:"))
+    }
+
+    /// Of the machine that has just ended, unless an earlier one has left some.
+    fn keep_last_words(&mut self) {
+        let logs = &mut self.result.logs;
+        if let (true, Some(console)) = (logs.last_words.is_empty(), logs.consoles.last()) {
+            logs.last_words = last_words(console, LAST_WORDS).into_iter().map(str::to_owned).collect();
+        }
     }
 
     fn ready(&mut self, ready: &Ready, seconds: f64) {
@@ -198,7 +218,7 @@ impl<'a> Column<'a> {
         self.result.logs.kernel.append(&mut ran.collected.kernel_log);
         let end = ran.end;
         if !ran.alarms.is_empty() || !matches!(end, End::Whole | End::Interrupted) {
-            self.result.logs.dying.get_or_insert(self.result.logs.consoles.len().saturating_sub(1));
+            self.keep_last_words();
         }
         if let Some(report) = ran.collected.report() {
             self.result.mmu = Some(report.host.mmu.clone());
@@ -218,7 +238,7 @@ impl<'a> Column<'a> {
 
     /// The judgement on all that was seen.
     fn finish(self, whole: Result<(), Ended>, interrupted: bool) -> KernelResult {
-        let Self { plan, mut result, evidence, each, .. } = self;
+        let Self { plan, mut result, evidence, failures, each, .. } = self;
         let asked = result.asked.clone();
         let not_reached = if interrupted { "interrupted before it" } else { "the run had ended before it" };
         let missing =
@@ -229,6 +249,7 @@ impl<'a> Column<'a> {
             (result.verdict, result.reason) = (*verdict, Some(reason.clone()));
             return result;
         }
+        result.notes.extend(failures);
         let Judged { verdict, reason, confirmed, mut scenarios } = evidence.judge(missing, not_reached);
         for scenario in &mut scenarios {
             let pair = Pair { ops: scenario.name.clone(), backing: scenario.backing.clone() };

@@ -7,9 +7,6 @@ use crate::report::{
     text::{clean, hanging},
 };
 
-/// Lines of a dying kernel's console that are shown.
-const LAST_WORDS: usize = 8;
-
 /// All of it, ending in a newline.
 pub(super) fn render(report: &MatrixReport, options: &HumanOptions) -> String {
     let width = options.width.max(NARROWEST);
@@ -49,13 +46,13 @@ fn details(kernel: &KernelResult, width: usize, color: bool) -> Vec<Vec<String>>
     parts
 }
 
-/// The end of the console of a kernel that died.
+/// What a kernel said when it died.
 pub(super) fn last_words(kernel: &KernelResult, width: usize) -> Vec<String> {
-    let said = kernel.last_words(LAST_WORDS);
+    let said = &kernel.logs.last_words;
     if said.is_empty() {
         return Vec::new();
     }
-    let title = "  the end of its console:".to_owned();
+    let title = "  its console:".to_owned();
     let cut = |line: &str| clean(line).chars().take(width.saturating_sub(4)).collect::<String>();
     let lines = said.iter().map(|line| format!("    {}", cut(line)).trim_end().to_owned());
     std::iter::once(title).chain(lines).collect()

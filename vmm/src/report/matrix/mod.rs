@@ -121,8 +121,8 @@ pub struct AlarmResult {
 pub struct KernelLogs {
     /// The console of each machine, in their order.
     pub consoles: Vec<String>,
-    /// The one on which a kernel said why it died, if one did.
-    pub dying: Option<usize>,
+    /// What the kernel said when something went wrong with all of it.
+    pub last_words: Vec<String>,
     /// The kernel log during the scenarios, as it was read inside.
     pub kernel: Vec<String>,
     /// Ticks of the time stamp counter in a microsecond, for the times in results.
@@ -176,14 +176,6 @@ impl KernelResult {
         let path = self.asked.contains('/');
         let name = if path { self.release.as_ref().unwrap_or(&self.asked) } else { &self.asked };
         clean(name)
-    }
-
-    /// The last lines that it said before it died, if it did.
-    #[must_use]
-    pub fn last_words(&self, lines: usize) -> Vec<&str> {
-        let console = self.logs.dying.and_then(|number| self.logs.consoles.get(number)).map_or("", String::as_str);
-        let said: Vec<_> = console.lines().filter(|line| !line.trim().is_empty()).collect();
-        said[said.len().saturating_sub(lines)..].to_vec()
     }
 }
 

@@ -51,7 +51,7 @@ pub(in crate::report) fn matrix() -> MatrixReport {
         (Verdict::Vacuous, Some("7.2.0-mine did not come up: the guest reset itself".into()), None);
     (dead.boot_seconds, dead.host) = (None, None);
     dead.logs.consoles = vec!["[ 0.1] first\n\n[ 0.2] Kernel panic - not syncing: \x1b[31mno init\n".to_owned()];
-    dead.logs.dying = Some(0);
+    dead.logs.last_words = vec!["[ 0.2] Kernel panic - not syncing: \x1b[31mno init".to_owned()];
     let unfound = KernelResult::without_run("6.17", Verdict::Skipped, "cannot fetch kernel 6.17: no network".to_owned());
     let kernels = vec![kernel("6.1", "6.1.0-50-amd64", good), bad, dead, unfound];
     MatrixReport {

@@ -255,8 +255,8 @@ impl Work<'_> {
     ) -> Result<(), CampaignError> {
         let dir = self.dir.join(format!("job-{job}"));
         loop {
-            let judgement = judge(&result.trials);
             let argument = explain::argument(mutant, &self.prepared.ready.release, pairs);
+            let judgement = judge(&result.trials, argument.is_some());
             match judgement {
                 Judgement::Again if self.interrupted.load(Relaxed) => return Ok(()),
                 Judgement::Again => {

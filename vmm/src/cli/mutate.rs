@@ -11,6 +11,7 @@ use crate::{
     kernels::{Cache, Kernel, Program},
     l1::Boot,
     mutate::campaign::{self, Campaign, CampaignReport, Fate, MutantResult, Settings, Store, Watching},
+    qemu::Installed,
     report::{
         Format,
         mutate::{MutateReport, MutateVerdict, Options, render},
@@ -60,13 +61,14 @@ pub(super) fn mutate(options: &MutateOptions, common: &Common) -> Result<ExitCod
     };
     let steps = Steps::new(common.quiet);
     let mut reports: Vec<CampaignReport> = Vec::new();
+    let mut stores: Vec<Store> = Vec::new();
     let mut notes = Vec::new();
     for kernel in &kernels {
         if interrupted.load(Relaxed) {
             notes.push(format!("interrupted before {}", kernel.asked));
             break;
         }
-        let store = store(options, &settings, kernel, &cache)?;
+        let store = store(options, &settings, (kernel, &installed), &cache)?;
         let campaign = Campaign {
             boot: Boot {
                 installed: &installed,
@@ -87,10 +89,16 @@ pub(super) fn mutate(options: &MutateOptions, common: &Common) -> Result<ExitCod
         };
         let shown = Shown { steps: &steps, kernel: &kernel.release };
         let dir = work.path().join(&kernel.release);
-        let report = run(&campaign, &dir, &interrupted, &shown)?;
-        if !report.interrupted {
-            campaign.store.iter().for_each(Store::forget);
-        }
+        let report = match run(&campaign, &dir, &interrupted, &shown) {
+            Ok(report) => report,
+            // What was found in another kernel is worth its report.
+            Err(Refused(why)) if kernels.len() > 1 => {
+                notes.push(format!("{}: {why}", kernel.asked));
+                continue;
+            }
+            Err(refused) => return Err(refused),
+        };
+        stores.extend(campaign.store);
         reports.push(report);
         // Gigabytes of memory that nobody needs any more.
         let _ = fs::remove_dir_all(&dir);
@@ -98,13 +106,26 @@ pub(super) fn mutate(options: &MutateOptions, common: &Common) -> Result<ExitCod
     steps.finish();
     let report = MutateReport {
         version: 1,
-        verdict: if options.list { MutateVerdict::Inconclusive } else { MutateVerdict::of(&reports) },
+        verdict: match MutateVerdict::of(&reports) {
+            MutateVerdict::AsExpected if options.list || reports.len() < kernels.len() => MutateVerdict::Inconclusive,
+            verdict => verdict,
+        },
         seed,
         seconds: settings.seconds,
         kernels: reports,
         notes,
     };
-    finish(report, options, out, common)
+    let (done, complete) = (ids(&report), !report.kernels.iter().any(|kernel| kernel.interrupted));
+    let status = finish(report, options, out, common)?;
+    // Only now nothing can be lost any more.
+    if complete {
+        stores.iter().for_each(|store| store.forget(done.iter().map(String::as_str)));
+    }
+    Ok(status)
+}
+
+fn ids(report: &MutateReport) -> Vec<String> {
+    report.kernels.iter().flat_map(|kernel| &kernel.mutants).map(|mutant| mutant.id.clone()).collect()
 }
 
 fn finish(mut report: MutateReport, options: &MutateOptions, out: Option<OutDir>, common: &Common) -> Result<ExitCode, Refused> {
@@ -141,7 +162,12 @@ fn find(options: &MutateOptions, cache: &Cache, common: &Common) -> Result<Vec<K
 }
 
 /// Where the results of this campaign are kept: they depend on the kernel, on this program and on what was asked for.
-fn store(options: &MutateOptions, settings: &Settings, kernel: &Kernel, cache: &Cache) -> Result<Option<Store>, Refused> {
+fn store(
+    options: &MutateOptions,
+    settings: &Settings,
+    (kernel, installed): (&Kernel, &Installed),
+    cache: &Cache,
+) -> Result<Option<Store>, Refused> {
     if options.list {
         return Ok(None);
     }
@@ -152,15 +178,15 @@ fn store(options: &MutateOptions, settings: &Settings, kernel: &Kernel, cache: &
         (settings.seed, settings.request.seed) = (0, None);
     }
     let settings = serde_json::to_vec(&settings)?;
-    let shape = format!(
-        "{} {} {} {:?}",
-        options.machine.cpus, options.machine.nodes, options.machine.machine_memory.0, options.machine.append
-    );
-    let key = Store::key(&[kernel.release.as_bytes(), &image, &program, &settings, shape.as_bytes()]);
+    let shape = format!("{:?} {} {}", options.machine.shape(), installed.accel.name(), installed.version);
+    // Somebody who works on KVM builds its modules anew and nothing else.
+    let modules = kernel.modules.iter().map(|module| fs::read(&module.path)).collect::<Result<Vec<_>, _>>()?;
+    let mut parts: Vec<&[u8]> = vec![kernel.release.as_bytes(), &image, &program, &settings, shape.as_bytes()];
+    parts.extend(modules.iter().map(Vec::as_slice));
+    let key = Store::key(&parts);
     let store = Store::open(&cache.dir().join("mutate"), &key)?;
     if options.afresh {
-        store.forget();
-        return Ok(Some(Store::open(&cache.dir().join("mutate"), &key)?));
+        store.empty()?;
     }
     Ok(Some(store))
 }

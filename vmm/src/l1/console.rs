@@ -28,7 +28,12 @@ pub fn alarms(console: &str) -> Vec<ConsoleAlarm> {
         let Some(alarm) = kmsg::alarm(&record) else { continue };
         let report = &lines[at..(at + REPORT).min(lines.len())];
         let end = report.iter().position(|line| line.starts_with("---[ end ")).map_or(report.len(), |end| end + 1);
-        let signature = matches!(alarm, Alarm::KvmMmu | Alarm::BadPage) || report[..end].iter().any(|line| is_about_guests(line));
+        let signature = match alarm {
+            Alarm::KvmMmu | Alarm::BadPage => true,
+            // A vCPU's thread always has KVM on its stack, wherever the emulation made it stumble or stop.
+            Alarm::Lockup | Alarm::RcuStall | Alarm::HungTask => false,
+            _ => !text.contains("int3") && report[..end].iter().any(|line| is_in_kvm(line)),
+        };
         found.push(ConsoleAlarm { alarm, text: (*text).to_owned(), signature });
     }
     found
@@ -60,10 +65,9 @@ fn message(line: &str) -> &str {
     rest
 }
 
-/// A line of a report that names KVM's code, or its source.
-fn is_about_guests(line: &str) -> bool {
-    // "Modules linked in:" names KVM in every report.
-    let place = line.contains("+0x") || line.starts_with("kernel BUG at ") || line.starts_with("WARNING: ");
+/// A line that says where it happened, and that this is KVM's code or the notifier's. The trace behind it says only who called.
+fn is_in_kvm(line: &str) -> bool {
+    let place = ["RIP: 0010:", "kernel BUG at ", "WARNING: "].iter().any(|start| line.starts_with(start));
     place && ["[kvm", "kvm_", "tdp_mmu", "/kvm/", "mmu_notifier"].iter().any(|mark| line.contains(mark))
 }
 
@@ -93,6 +97,7 @@ mod tests {
 [   12.1][    T1] Oops: int3: 0000 [#1] PREEMPT SMP
 [   12.2][    T1] Modules linked in: kvm_amd kvm irqbypass
 [   12.3][    T1] RIP: 0010:__schedule+0x2f0/0x900
+[   12.3][    T1]  kvm_arch_vcpu_ioctl_run+0x1f0/0x1700 [kvm]
 [   12.4][    T1] ---[ end trace 0 ]---
 [   13.0] kvm_amd: Nested Paging enabled
 ";

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 pub(super) const BOOT: Duration = Duration::from_secs(120);
 /// A short question.
 pub(super) const ANSWER: Duration = Duration::from_secs(60);
+/// A word from PID 1 after a run.
+pub(super) const SHORT: Duration = Duration::from_secs(5);
 /// Beside its planned time, what a scenario takes at most: making and ending a VM, the final check, and each of the bounds within
 /// which threads and vCPUs are given up.
 const BESIDE: Duration = Duration::from_secs(20);
@@ -20,6 +22,8 @@ pub(super) struct Deadline {
     until_violation: bool,
     quiet: Duration,
     last: Instant,
+    /// Whatever comes, nobody waits longer than this.
+    end: Instant,
     alarmed: bool,
 }
 
@@ -31,6 +35,7 @@ impl Deadline {
             until_violation: request.until_violation,
             quiet: Duration::ZERO,
             last: Instant::now(),
+            end: Instant::now() + 3 * Duration::try_from_secs_f64(request.seconds).unwrap_or(BESIDE) + 10 * BESIDE,
             alarmed: false,
         };
         deadline.allow(Duration::ZERO);
@@ -44,6 +49,10 @@ impl Deadline {
 
     /// Something came.
     pub(super) fn heard(&mut self, event: &Event) {
+        // A kernel that complains without end says nothing new.
+        if self.alarmed || matches!(event, Event::Kernel(_)) {
+            return;
+        }
         let planned = match event {
             Event::Starts { planned_seconds, .. } => Duration::try_from_secs_f64(*planned_seconds).unwrap_or_default(),
             _ => self.quiet.saturating_sub(BESIDE + 3 * self.stall_bound),
@@ -62,7 +71,7 @@ impl Deadline {
     /// How long it has been quiet, if that is too long.
     pub(super) fn passed(&self) -> Option<Duration> {
         let quiet = if self.alarmed && self.until_violation { AFTER_ALARM } else { self.quiet };
-        Some(self.last.elapsed()).filter(|&elapsed| elapsed > quiet)
+        Some(self.last.elapsed()).filter(|&elapsed| elapsed > quiet || Instant::now() > self.end)
     }
 
     /// Whether it was the kernel's complaint that made this short.

@@ -13,7 +13,7 @@ mod patching;
 mod session;
 
 pub use console::{ConsoleAlarm, alarms, last_words};
-pub use emulation::may_be_emulation;
+pub use emulation::{AT_RESET, may_be_emulation};
 pub use end::{End, Ran};
 pub use error::L1Error;
 pub use session::{Boot, L1};

@@ -2,7 +2,7 @@
 
 use super::{
     ConsoleAlarm, End, L1Error, Ran, alarms,
-    deadline::{ANSWER, BOOT, Deadline},
+    deadline::{self, ANSWER, BOOT, Deadline},
     patching::LiveText,
 };
 use crate::{
@@ -263,6 +263,10 @@ impl L1 {
                 },
             }
         };
+        if ran.end == End::Whole {
+            // PID 1 answers when the process that ran it is gone: what the kernel says at its end is said by then.
+            let _ = self.ask(&Request::Ping, |event| Ok(matches!(event, Event::Pong).then_some(())), deadline::SHORT);
+        }
         ran.alarms = self.complaints();
         ran.seconds = begin.elapsed().as_secs_f64();
         Ok(ran)

@@ -24,8 +24,8 @@ const ALL: i32 = libc::PROT_READ | libc::PROT_WRITE;
 impl HostOperation for Protect {
     fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
         let pages = if rng.random_bool(0.5) { 1 } else { rng.random_range(2..=32).min(bed.arena.pages()) };
-        // Where pages are huge, often a part of one that has just been made whole again: only the first cut of it splits anything.
-        let whole = if bed.arena.backing().huge && rng.random_bool(0.25) { bed.pick_pmd(rng) } else { None };
+        // Where pages are huge, sometimes a part of one that has just been made whole again: only the first cut of it splits anything.
+        let whole = if bed.arena.backing().huge && rng.random_range(0..16) == 0 { bed.pick_pmd(rng) } else { None };
         let (claim, part);
         let span: &Span = match &whole {
             Some(whole) => {

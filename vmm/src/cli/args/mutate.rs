@@ -34,7 +34,7 @@ pub(in crate::cli) struct MutateOptions {
     #[arg(long, value_name = "N")]
     pub(in crate::cli) vcpus: Option<usize>,
     /// Guest memory under test
-    #[arg(long, value_name = "SIZE", default_value = "8M")]
+    #[arg(long, value_name = "SIZE", default_value = "16M")]
     pub(in crate::cli) memory: Size,
     /// Time under test of each mutant
     #[arg(long, value_name = "S", default_value = "5", value_parser = parse_seconds)]

@@ -114,6 +114,7 @@ mod tests {
     fn trial(outcome: Outcome) -> Trial {
         Trial {
             seed: 1,
+            scenarios: Vec::new(),
             control: Control { verdict: Verdict::Coherent, reason: None, seconds: 1.0 },
             outcome: Some(outcome),
             seconds: 2.0,

@@ -32,8 +32,10 @@ const QUIET_ARGUED: usize = 2;
 pub fn judge(trials: &[Trial], argued: bool) -> Judgement {
     let kills: Vec<&Kill> = trials.iter().filter_map(kill).collect();
     let quiet = trials.iter().filter(|trial| matches!(trial.outcome, Some(Outcome::Nothing { .. }))).count();
-    if let [first, _, ..] = kills.as_slice() {
-        debug_assert!(kills.len() >= KILLS);
+    // What was asked again after a kill is the scenario that killed: there, nothing seen speaks against it.
+    let since = trials.iter().skip_while(|trial| kill(trial).is_none());
+    let against = since.filter(|trial| matches!(trial.outcome, Some(Outcome::Nothing { .. }))).count();
+    if let Some(first) = kills.first().filter(|_| kills.len() >= KILLS && kills.len() > against) {
         return Judgement::Killed((*first).clone());
     }
     if kills.is_empty() && quiet >= if argued { QUIET_ARGUED } else { QUIET } {
@@ -52,7 +54,7 @@ pub fn judge(trials: &[Trial], argued: bool) -> Judgement {
     });
     let others = unclear.map_or(String::new(), |why| format!("; the last of the others: {why}"));
     Judgement::Flaky(match kills.first() {
-        Some(kill) => format!("seen in 1 of {} trials, by {}{others}", trials.len(), kill.oracle),
+        Some(kill) => format!("seen in {} of {} trials, by {}{others}", kills.len(), trials.len(), kill.oracle),
         None => format!("seen in none of {} trials, and {quiet} of them came to their end{others}", trials.len()),
     })
 }
@@ -77,7 +79,7 @@ mod tests {
 
     fn trial(outcome: Option<Outcome>) -> Trial {
         let verdict = if outcome.is_some() { Verdict::Coherent } else { Verdict::Violation };
-        Trial { seed: 1, control: Control { verdict, reason: None, seconds: 1.0 }, outcome, seconds: 2.0 }
+        Trial { seed: 1, scenarios: Vec::new(), control: Control { verdict, reason: None, seconds: 1.0 }, outcome, seconds: 2.0 }
     }
 
     fn killed() -> Trial {

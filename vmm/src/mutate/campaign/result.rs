@@ -95,6 +95,8 @@ pub struct Control {
 pub struct Trial {
     /// Everything random in it came from this.
     pub seed: u64,
+    /// What it ran.
+    pub scenarios: Vec<String>,
     /// The machine before the change.
     pub control: Control,
     /// The machine after it; none when the control had raised an alarm.
@@ -154,7 +156,7 @@ pub struct MutantResult {
     pub patches: Vec<PatchShown>,
     /// The notifier calls that are missing in it.
     pub sites: Vec<SiteShown>,
-    /// What it was tried with.
+    /// All that reach it, those first that it is tried with first.
     pub scenarios: Vec<String>,
     /// The trials.
     pub trials: Vec<Trial>,

@@ -1,8 +1,8 @@
 //! The campaign itself: every mutant through its trials, several at a time, with results kept as they come.
 
 use super::{
-    CampaignReport, Chosen, Fate, Judgement, KernelSites, MutantResult, PatchShown, Prepared, Settings, SiteShown, Store,
-    StoreError, Trial, choose,
+    CampaignReport, Chosen, Control, Fate, Judgement, KernelSites, MutantResult, PatchShown, Prepared, Settings, SiteShown,
+    Store, StoreError, Trial, choose,
     explain::{self, Ways},
     group, judge,
     judge::unseen,
@@ -12,6 +12,7 @@ use crate::{
     inside::{Event, Pair},
     l1::{Boot, L1Error},
     mutate::{Change, Group, Mutant, Patch, Site, SymbolsError, TextError},
+    qemu::Accel,
     report::Verdict,
 };
 use nostale_notifier::near::did_you_mean;
@@ -117,19 +118,21 @@ pub fn run(
     results.extend(made);
     let order = |result: &MutantResult| prepared.mutants.iter().position(|mutant| mutant.id == result.id);
     results.sort_by_key(order);
-    let (mut control_alarms, mut void_controls) = (Vec::new(), Vec::new());
+    let (mut control_alarms, mut void_controls) = (prepared.alarms.clone(), Vec::new());
     let mut controls = 0;
     for trial in results.iter().flat_map(|result| &result.trials).chain(&work.extra_controls()?) {
-        controls += 1;
         let said = || {
             let reason = trial.control.reason.clone().unwrap_or_default();
             format!("{} with seed {:#x}: {reason}", trial.control.verdict, trial.seed)
         };
         match trial.control.verdict {
-            Verdict::Coherent => {}
+            Verdict::Coherent => controls += 1,
             // Its machine ended, or did what emulation does by itself: not an alarm, and not a control.
             Verdict::Vacuous | Verdict::Skipped => void_controls.push(said()),
-            Verdict::Violation | Verdict::Stuck => control_alarms.push(said()),
+            Verdict::Violation | Verdict::Stuck => {
+                controls += 1;
+                control_alarms.push(said());
+            }
         }
     }
     let sweep = &prepared.sweep;
@@ -164,7 +167,10 @@ fn wanted<'a>(prepared: &'a Prepared, only: &[String]) -> Result<Vec<&'a Mutant>
             return Err(CampaignError::NoSuchMutant { release: prepared.ready.release.clone(), wanted: wanted.clone(), names });
         }
     }
-    let is_wanted = |mutant: &&Mutant| only.is_empty() || only.iter().any(|wanted| mutant.id.contains(wanted.as_str()));
+    // A whole name means that one alone: `change_protection/both` is not `hugetlb_change_protection/both`.
+    let whole = |wanted: &String| prepared.mutants.iter().any(|mutant| mutant.id == *wanted);
+    let fits = |wanted: &String, mutant: &Mutant| if whole(wanted) { mutant.id == *wanted } else { mutant.id.contains(wanted) };
+    let is_wanted = |mutant: &&Mutant| only.is_empty() || only.iter().any(|wanted| fits(wanted, mutant));
     Ok(prepared.mutants.iter().filter(is_wanted).collect())
 }
 
@@ -191,7 +197,27 @@ struct Work<'a> {
     watching: &'a dyn Watching,
 }
 
+/// A machine that could not be used says nothing about a mutant, and ends no campaign: its control is void. Files of ours, and a
+/// kernel that is not the one that was read, do end it.
+fn void(tried: Result<Trial, CampaignError>, seed: u64) -> Result<Trial, CampaignError> {
+    match tried {
+        Err(CampaignError::L1(error)) if !matches!(error, L1Error::Changed { .. } | L1Error::File { .. }) => Ok(Trial {
+            seed,
+            scenarios: Vec::new(),
+            control: Control { verdict: Verdict::Vacuous, reason: Some(error.to_string()), seconds: 0.0 },
+            outcome: None,
+            seconds: 0.0,
+        }),
+        other => other,
+    }
+}
+
 impl Work<'_> {
+    /// What decides which arguments hold.
+    fn kernel(&self) -> (&str, Accel) {
+        (&self.prepared.ready.release, self.campaign.boot.accel)
+    }
+
     /// All results, in whatever order they came.
     fn all(&self, todo: &[&Mutant]) -> Result<Vec<MutantResult>, CampaignError> {
         let (next, results, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()), Mutex::new(None));
@@ -225,10 +251,11 @@ impl Work<'_> {
         let mut result = self.untried(mutant, &sites);
         match (&mutant.change, choose(mutant, &sites, &self.prepared.reach)) {
             (Change::Unpatchable { reason }, _) => {
-                (result.fate, result.expected, result.why) = (Fate::Unpatchable, true, Some(reason.clone()));
+                // That it cannot be made is no proof that it would be noticed.
+                (result.fate, result.expected, result.why) = (Fate::Unpatchable, false, Some(reason.clone()));
             }
             (_, Chosen::Unreached(measured)) => {
-                let Ways { text, expected } = explain::unreached(mutant, &self.prepared.ready.release, &measured);
+                let Ways { text, expected } = explain::unreached(mutant, self.kernel(), &measured);
                 (result.fate, result.expected, result.why) = (Fate::Unreached, expected, Some(text));
             }
             (Change::Patches(patches), Chosen::Scenarios(pairs)) if !self.campaign.list => {
@@ -255,7 +282,7 @@ impl Work<'_> {
     ) -> Result<(), CampaignError> {
         let dir = self.dir.join(format!("job-{job}"));
         loop {
-            let argument = explain::argument(mutant, &self.prepared.ready.release, pairs);
+            let argument = explain::argument(mutant, self.kernel(), pairs);
             let judgement = judge(&result.trials, argument.is_some());
             match judgement {
                 Judgement::Again if self.interrupted.load(Relaxed) => return Ok(()),
@@ -283,26 +310,33 @@ impl Work<'_> {
         if group == Group::Kvm {
             settings.request.vcpus = Some(settings.kvm_vcpus);
         }
-        trial(boot.installed, self.prepared, &settings, what, dir, &mut |event| self.watching.event(event))
+        let place = (dir, self.interrupted);
+        let tried = trial(boot.installed, self.prepared, &settings, what, place, &mut |event| self.watching.event(event));
+        void(tried, what.2)
     }
 
     /// Controls of all scenarios that could run, without any mutant.
     fn extra_controls(&self) -> Result<Vec<Trial>, CampaignError> {
         let pairs: Vec<Pair> = self.prepared.reach.scenarios.iter().map(|measured| measured.pair.clone()).collect();
         let mut trials = Vec::new();
-        for number in 0..self.campaign.extra_controls {
-            if self.interrupted.load(Relaxed) {
+        let (wanted, mut valid) = (self.campaign.extra_controls, 0);
+        // One whose machine died is made again, but not for ever.
+        for number in 0..2 * wanted {
+            if self.interrupted.load(Relaxed) || valid == wanted {
                 break;
             }
-            self.watching.phase(&format!("control {} of {}", number + 1, self.campaign.extra_controls));
+            self.watching.phase(&format!("control {} of {wanted}", valid + 1));
             let seed = self.campaign.settings.seed.wrapping_add(number as u64);
             let Campaign { boot, settings, .. } = self.campaign;
             let seconds = settings.control_seconds.max(EACH_CONTROL_SECONDS * pairs.len() as f64);
             let settings = Settings { control_seconds: seconds, ..settings.clone() };
             let dir = self.dir.join("control");
-            trials.push(trial(boot.installed, self.prepared, &settings, (&pairs, &[], seed), &dir, &mut |event| {
-                self.watching.event(event);
-            })?);
+            let what: (&[Pair], &[Patch], u64) = (&pairs, &[], seed);
+            let place = (dir.as_path(), self.interrupted);
+            let tried = trial(boot.installed, self.prepared, &settings, what, place, &mut |event| self.watching.event(event));
+            let tried = void(tried, seed)?;
+            valid += usize::from(!matches!(tried.control.verdict, Verdict::Vacuous | Verdict::Skipped));
+            trials.push(tried);
         }
         Ok(trials)
     }

@@ -68,9 +68,20 @@ impl Store {
         read(&self.file(id)).filter(|result: &MutantResult| result.id == id)
     }
 
-    /// Forgets everything: the campaign is complete, or to be made afresh.
-    pub fn forget(&self) {
+    /// Forgets these: they are in a report, or to be made afresh.
+    pub fn forget<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
+        ids.into_iter().for_each(|id| drop(fs::remove_file(self.file(id))));
+        // Gone with the last of them.
+        let _ = fs::remove_dir(&self.dir);
+    }
+
+    /// Forgets everything that is kept.
+    ///
+    /// # Errors
+    /// When the store cannot be made again.
+    pub fn empty(&self) -> Result<(), StoreError> {
         let _ = fs::remove_dir_all(&self.dir);
+        fs::create_dir_all(&self.dir).map_err(|source| StoreError { path: self.dir.clone(), source })
     }
 }
 
@@ -118,7 +129,7 @@ mod tests {
         assert_eq!(again.kept("wp_page_copy/end"), None);
         let other = Store::open(above.path(), &Store::key(&[b"6.1s", b"eed 1"])).expect("made");
         assert_eq!(other.kept("wp_page_copy/both"), None);
-        again.forget();
+        again.forget(["wp_page_copy/both"]);
         assert_eq!(store.kept("wp_page_copy/both"), None);
     }
 

@@ -5,10 +5,11 @@ use crate::{
     inside::{Event, Pair, Plan, RunRequest},
     l1::{End, L1, Ran, may_be_emulation},
     mutate::Patch,
+    oracle::Oracle,
     qemu::{Accel, Installed},
     report::{ScenarioResult, Verdict},
 };
-use std::{collections::BTreeMap, path::Path, time::Instant};
+use std::{collections::BTreeMap, path::Path, sync::atomic::AtomicBool, time::Instant};
 
 /// Conservation is judged when a scenario ends, so scenarios are short and come again.
 const SLICE_SECONDS: f64 = 1.25;
@@ -22,22 +23,23 @@ pub(super) fn trial(
     prepared: &Prepared,
     settings: &Settings,
     (pairs, patches, seed): (&[Pair], &[Patch], u64),
-    dir: &Path,
+    (dir, interrupted): (&Path, &AtomicBool),
     on: &mut dyn FnMut(&Event),
 ) -> Result<Trial, CampaignError> {
     let begin = Instant::now();
     let mut l1 = L1::restore(installed, &prepared.saved, &prepared.ready, dir)?;
-    let ran = l1.run(&request(settings, pairs, settings.control_seconds, seed, false), on)?;
+    let ran = l1.run_until(&request(settings, pairs, settings.control_seconds, seed, false), interrupted, on)?;
     let control = control(&ran, installed.accel);
     let outcome = if control.verdict == Verdict::Coherent && !patches.is_empty() {
         l1.patch(patches)?;
-        let ran = l1.run(&request(settings, pairs, settings.seconds, seed, true), on)?;
+        let ran = l1.run_until(&request(settings, pairs, settings.seconds, seed, true), interrupted, on)?;
         Some(outcome(&ran, installed.accel))
     } else {
         None
     };
     // It is of no further use, and may be unable to power off: dropping it is enough.
-    Ok(Trial { seed, control, outcome, seconds: begin.elapsed().as_secs_f64() })
+    let scenarios = pairs.iter().map(|pair| format!("{} on {}", pair.ops, pair.backing)).collect();
+    Ok(Trial { seed, scenarios, control, outcome, seconds: begin.elapsed().as_secs_f64() })
 }
 
 /// The control runs each scenario once, the mutant gets slices by turns.
@@ -68,7 +70,8 @@ fn control(ran: &Ran, accel: Accel) -> Control {
     let wrong = |result: &&ScenarioResult| matches!(result.verdict, Verdict::Violation | Verdict::Stuck);
     let emulation = ran.collected.ended.iter().any(|result| may_be_emulation(result, accel))
         && ran.collected.ended.iter().filter(wrong).all(|result| may_be_emulation(result, accel))
-        && ran.alarms.is_empty();
+        && ran.alarms.is_empty()
+        && ran.end == End::Whole;
     // Short as it is, a control may meet too little to prove anything: that is no alarm.
     let quiet = verdict == Verdict::Vacuous && ran.end == End::Whole;
     let verdict = match verdict {
@@ -105,12 +108,13 @@ fn last(ran: &Ran) -> Option<(String, String)> {
     ran.collected.ended.last().map(|result| (result.name.clone(), result.backing.clone()))
 }
 
-/// Whether the result could only come from the kernel's handling of guest memory. A complaint of the kernel alone needs a report
-/// that says so; every other oracle looks at nothing else.
+/// Whether the result could only come from the kernel's handling of guest memory: an oracle about contents saw it. Progress alone
+/// counts in a machine whose kernel is well, and the kernel's complaint with a report that says where.
 fn has_mark(result: &ScenarioResult, ran: &Ran) -> bool {
-    let kernel_only = !result.violations.is_empty()
-        && result.violations.iter().all(|violation| violation.oracle == crate::oracle::Oracle::Kernel);
-    !kernel_only || ran.alarms.iter().any(|alarm| alarm.signature)
+    let silent = |oracle| matches!(oracle, Oracle::Kernel | Oracle::Progress | Oracle::Vacuity);
+    let seen = result.violations.iter().any(|violation| !silent(violation.oracle));
+    let complained = result.violations.iter().any(|violation| violation.oracle == Oracle::Kernel) || !ran.alarms.is_empty();
+    seen || ran.alarms.iter().any(|alarm| alarm.signature) || !complained
 }
 
 fn kill(result: &ScenarioResult, seconds: f64) -> Kill {

@@ -3,20 +3,44 @@
 use super::{MutateReport, describe};
 use crate::{
     mutate::campaign::{CampaignReport, Fate, MutantResult},
-    report::test::{Ending, Test},
+    report::{
+        test::{Ending, Test},
+        text::hanging,
+    },
 };
 
 /// Why there are no tests.
 pub(super) const NOTHING: &str = "no mutant was made";
 
 pub(super) fn tests(report: &MutateReport) -> Vec<Test<'_>> {
-    report.kernels.iter().flat_map(|kernel| kernel.mutants.iter().map(move |mutant| of(kernel, mutant))).collect()
+    let of_kernel = |kernel| std::iter::once(controls(kernel)).chain(kernel.mutants.iter().map(move |mutant| of(kernel, mutant)));
+    report.kernels.iter().flat_map(of_kernel).collect()
 }
 
 pub(super) fn properties(report: &MutateReport) -> Vec<(&'static str, String)> {
     let mut properties = vec![("verdict", report.verdict.name().to_owned()), ("seed", format!("{:#x}", report.seed))];
     properties.extend(report.kernels.iter().map(|kernel| ("kernel", format!("{} ({})", kernel.release, kernel.origin))));
     properties
+}
+
+/// The unchanged kernel raises no alarm: as much a test as any mutant.
+fn controls(kernel: &CampaignReport) -> Test<'_> {
+    let alarms = &kernel.control_alarms;
+    Test {
+        name: "controls".to_owned(),
+        group: kernel.release.clone(),
+        title: format!("{} controls", kernel.release),
+        ending: match (alarms.len(), kernel.controls) {
+            (0, 0) => Ending::Skipped,
+            (0, _) => Ending::Passed,
+            _ => Ending::Failed,
+        },
+        verdict: if alarms.is_empty() { "quiet" } else { "alarm" },
+        reason: Some(format!("{} controls, {} alarms", kernel.controls, alarms.len())),
+        seconds: 0.0,
+        describe: Box::new(|width| alarms.iter().flat_map(|alarm| hanging("  ", alarm, width)).collect()),
+        replay: format!("nostale mutate --kernel {} --controls 20", kernel.asked),
+    }
 }
 
 fn of<'a>(kernel: &'a CampaignReport, mutant: &'a MutantResult) -> Test<'a> {

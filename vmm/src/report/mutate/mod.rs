@@ -42,7 +42,11 @@ impl MutateVerdict {
     /// Of these campaigns.
     #[must_use]
     pub fn of(kernels: &[CampaignReport]) -> Self {
-        if kernels.iter().any(|kernel| kernel.unexpected().next().is_some() || !kernel.control_alarms.is_empty()) {
+        // A kernel without a single call was not understood.
+        let wrong = |kernel: &CampaignReport| {
+            kernel.unexpected().next().is_some() || !kernel.control_alarms.is_empty() || kernel.kernel.sites.is_empty()
+        };
+        if kernels.iter().any(wrong) {
             Self::Unexpected
         } else if kernels.iter().any(|kernel| kernel.interrupted || kernel.count(Fate::Untried) > 0) || kernels.is_empty() {
             Self::Inconclusive

@@ -22,9 +22,9 @@ impl OutDir {
         ] {
             self.write(name, render(report, format, &options).as_bytes())?;
         }
-        for kernel in &report.kernels {
+        for (place, kernel) in (1..).zip(&report.kernels) {
             for (number, mutant) in (1..).zip(&kernel.mutants) {
-                let name = format!("mutants/{}/{number:03}-{}.txt", slug(&kernel.release), slug(&mutant.id));
+                let name = format!("mutants/{place}-{}/{number:03}-{}.txt", slug(&kernel.release), slug(&mutant.id));
                 let title = clean(&format!("{}: {} in {} ({})", mutant.fate, mutant.id, kernel.release, kernel.origin));
                 let text = format!("{title}\n\n{}\n", describe(mutant, WIDTH).join("\n"));
                 self.write(&name, text.as_bytes())?;

@@ -36,7 +36,7 @@ pub(super) const CALLERS: &[Caller] = &[
     Caller {
         functions: &["try_to_unmap_one"],
         what: "reclaim and MADV_PAGEOUT, and pages of a file that are about to be collapsed into a huge one",
-        reach: Reach::Operations(&["pageout", "reclaim", "collapse"]),
+        reach: Reach::Operations(&["pageout", "reclaim"]),
         oracles: &["conservation", "finality", "kernel"],
         source: "mm/rmap.c, mm/khugepaged.c (collapse_file)",
     },

@@ -44,7 +44,7 @@ pub(super) const CALLERS: &[Caller] = &[
     Caller {
         functions: &["do_huge_pmd_wp_page"],
         what: "the first write to a huge page that was only read so far, and is the huge zero page",
-        reach: Reach::Operations(&["discard"]),
+        reach: Reach::Operations(&["discard of whole huge pages"]),
         oracles: &["freshness"],
         source: "mm/huge_memory.c (do_huge_zero_wp_pmd)",
     },

@@ -89,6 +89,47 @@ fn panic() -> Result<(), Failed> {
     ensure(text.contains("  its console:\n") && text.contains("Kernel panic - not syncing"), || text.to_string())
 }
 
+fn mutate(place: &Path, more: &[&str]) -> Result<Output, Failed> {
+    let mut command = Command::new(NOSTALE);
+    let common = ["mutate", "--kernel", KERNEL, "--quiet", "--format", "json", "--ops", "protect,remap", "--backing", "memfd"];
+    command.args(common).args(["--seed", "0x5eed"]).args(more).env("TMPDIR", place);
+    Ok(command.stdin(Stdio::null()).output()?)
+}
+
+/// The only mutant in a result.
+fn mutant(output: &Output, status: i32) -> Result<Value, Failed> {
+    let kernel = kernel(output, status)?;
+    ensure(kernel["mutants"].as_array().is_some_and(|all| all.len() == 1), || format!("{kernel:#}"))?;
+    Ok(kernel["mutants"][0].clone())
+}
+
+/// A kernel in which mprotect does not tell anybody is noticed, twice, after controls that notice nothing.
+fn killed() -> Result<(), Failed> {
+    let place = tempfile::tempdir()?;
+    let mutant = mutant(&mutate(place.path(), &["--only", "change_protection/both", "--afresh"])?, 0)?;
+    let shown = || format!("{mutant:#}");
+    ensure(mutant["fate"] == "killed" && mutant["expected"] == true, shown)?;
+    ensure(mutant["killed_by"]["oracle"].as_str().is_some_and(|oracle| oracle.contains("permission")), shown)?;
+    ensure(mutant["patches"].as_array().is_some_and(|all| all.len() >= 2), shown)?;
+    let trials = mutant["trials"].as_array().cloned().unwrap_or_default();
+    let kills = trials.iter().filter(|trial| trial["outcome"]["saw"] == "kill").count();
+    ensure(kills >= 2 && trials.iter().any(|trial| trial["control"]["verdict"] == "coherent"), shown)
+}
+
+/// What nothing reaches is listed with what was measured, and not tried; what is not called anything is refused.
+fn unreached() -> Result<(), Failed> {
+    let place = tempfile::tempdir()?;
+    let mutant = mutant(&mutate(place.path(), &["--only", "copy_page_range/both"])?, 1)?;
+    let shown = || format!("{mutant:#}");
+    // `fork` is there, and leads there: that it was left out is no excuse.
+    ensure(mutant["fate"] == "unreached" && mutant["expected"] == false, shown)?;
+    ensure(mutant["why"].as_str().is_some_and(|why| why.contains("never called") && why.contains("fork")), shown)?;
+    ensure(mutant["trials"].as_array().is_some_and(Vec::is_empty), shown)?;
+    let output = mutate(place.path(), &["--only", "change_protectoin/both"])?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    ensure(output.status.code() == Some(2) && text.contains("did you mean 'change_protection/both'?"), || format!("{output:?}"))
+}
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // A machine loads two CPUs.
@@ -101,6 +142,12 @@ fn main() -> ExitCode {
             None => trial,
         }
     };
-    let trials = vec![trial("coherent", coherent), trial("violation", violation), trial("panic", panic)];
+    let trials = vec![
+        trial("coherent", coherent),
+        trial("violation", violation),
+        trial("panic", panic),
+        trial("mutant-killed", killed),
+        trial("mutant-unreached", unreached),
+    ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }

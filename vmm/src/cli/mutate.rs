@@ -24,6 +24,10 @@ use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
+/// vCPUs of a guest: as many as a machine has CPUs by default.
+const VCPUS: usize = 2;
+/// More than that: a race within KVM shows when the loser is interrupted.
+const KVM_VCPUS: usize = 4;
 /// Measuring what the scenarios reach takes this long for each of them.
 const REACH_SECONDS: f64 = 0.8;
 
@@ -41,7 +45,7 @@ pub(super) fn mutate(options: &MutateOptions, common: &Common) -> Result<ExitCod
     let settings = Settings {
         request: RunRequest {
             plan: Plan::Lists { ops: options.ops.clone(), backing: options.backing.clone() },
-            vcpus: Some(options.vcpus),
+            vcpus: Some(options.vcpus.unwrap_or(VCPUS)),
             host_writers: 1,
             memory_bytes: options.memory.0,
             seconds: REACH_SECONDS * plan.len() as f64,
@@ -49,6 +53,7 @@ pub(super) fn mutate(options: &MutateOptions, common: &Common) -> Result<ExitCod
             stall_bound_seconds: options.stall_bound.as_secs_f64(),
             ..RunRequest::default()
         },
+        kvm_vcpus: options.vcpus.unwrap_or(KVM_VCPUS),
         seconds: options.seconds.as_secs_f64(),
         control_seconds: options.control_seconds.as_secs_f64(),
         seed,

@@ -6,12 +6,14 @@
 
 mod console;
 mod deadline;
+mod emulation;
 mod end;
 mod error;
 mod patching;
 mod session;
 
 pub use console::{ConsoleAlarm, alarms, last_words};
+pub use emulation::may_be_emulation;
 pub use end::{End, Ran};
 pub use error::L1Error;
 pub use session::{Boot, L1};

@@ -29,8 +29,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Visits of a vCPU that make a moment: enough to come by a good part of the hot set.
-const VISITS: u64 = 48;
+/// Visits that make a moment: enough to come by a good part of the hot set.
+const VISITS: u64 = 64;
 /// How long such a moment may be.
 const PATIENCE: Duration = Duration::from_millis(2);
 
@@ -214,19 +214,19 @@ impl<'a> Bed<'a> {
     /// Gives stale writers a moment, or none: the narrow windows matter as much as the wide ones.
     pub fn dwell(&self, rng: &mut Rng) {
         match rng.random_range(0..8) {
-            0..4 => self.until_visits(),
+            0..4 => until_visits(self.system),
             4..6 => (0..rng.random_range(0..256)).for_each(|_| std::hint::spin_loop()),
             _ => {}
         }
     }
+}
 
-    /// Waits until a vCPU has got something done, however slow it is here, so that nothing goes unseen for lack of an attempt; but
-    /// not for long, since all of them may be waiting for this very operation.
-    fn until_visits(&self) {
-        let visits = || self.system.all_vcpus().map(|vcpu| vcpu.counts.visits.load(Relaxed));
-        let (then, deadline) = (visits().collect::<Vec<_>>(), Instant::now() + PATIENCE);
-        while visits().zip(&then).all(|(now, then)| now - then < VISITS) && Instant::now() < deadline {
-            std::thread::sleep(AWAY);
-        }
+/// Waits until vCPUs have got something done, however slow they are here, so that nothing goes unseen for lack of an attempt; but not
+/// for long, since all of them may be waiting for this very operation. Calls only what a forked child may call.
+pub(super) fn until_visits(system: &System) {
+    let visits = || system.all_vcpus().map(|vcpu| vcpu.counts.visits.load(Relaxed)).fold(0, u64::wrapping_add);
+    let (then, deadline) = (visits(), Instant::now() + PATIENCE);
+    while visits().wrapping_sub(then) < VISITS && Instant::now() < deadline {
+        std::thread::sleep(AWAY);
     }
 }

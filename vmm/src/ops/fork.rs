@@ -3,9 +3,9 @@
 //! The child is the witness. From the moment it exists its memory belongs to it alone, so nothing in it may change but by its
 //! own hand: a guest that still writes through a translation from before the fork writes into the child.
 
-use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, needs_nothing};
+use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_visits, needs_nothing};
 use crate::{
-    memory::{Arena, Primary, Snapshot},
+    memory::{Arena, Primary, Snapshot, System},
     oracle::{Access, Oracle, Violation},
 };
 use nix::{
@@ -80,7 +80,7 @@ impl HostOperation for Fork {
         // SAFETY: the child calls nothing but async-signal-safe functions (loads, stores, prctl, nanosleep, a raw fork,
         // waitpid, _exit) and touches no lock or heap of the parent.
         let child = match unsafe { fork() } {
-            Ok(ForkResult::Child) => live(bed.arena, &pages, life, stay, bed.is_astray(), &self.report),
+            Ok(ForkResult::Child) => live((bed.arena, bed.system), &pages, life, stay, bed.is_astray(), &self.report),
             Ok(ForkResult::Parent { child }) => child,
             Err(errno) => return Err(OperationError::Call { call: "fork".into(), range: bed.arena.home(), errno }),
         };
@@ -120,7 +120,14 @@ fn wait(child: Pid, bed: &Bed<'_>) -> Result<(), OperationError> {
 
 // ---- in the child ----
 
-fn live(arena: &Arena, pages: &[u64; LOOKS], life: Life, stay: Duration, astray: bool, report: &Report) -> ! {
+fn live(
+    (arena, system): (&Arena, &System),
+    pages: &[u64; LOOKS],
+    life: Life,
+    stay: Duration,
+    astray: bool,
+    report: &Report,
+) -> ! {
     // SAFETY: plain system calls. A child that outlives its parent would keep the VM's file open.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     let mut code = 0;
@@ -129,7 +136,7 @@ fn live(arena: &Arena, pages: &[u64; LOOKS], life: Life, stay: Duration, astray:
         let grandchild = match life {
             // SAFETY: as in `perform`; a raw fork, because this process must not touch what the C library's handlers lock.
             Life::Chain(depth) if depth > 1 => match unsafe { libc::syscall(libc::SYS_fork) } {
-                0 => live(arena, pages, Life::Chain(depth - 1), stay, astray, report),
+                0 => live((arena, system), pages, Life::Chain(depth - 1), stay, astray, report),
                 pid => Some(pid as i32),
             },
             _ => None,
@@ -138,6 +145,7 @@ fn live(arena: &Arena, pages: &[u64; LOOKS], life: Life, stay: Duration, astray:
         let time = libc::timespec { tv_sec: 0, tv_nsec: i64::from(stay.subsec_nanos()) };
         // SAFETY: plain system call on our own memory.
         unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
+        until_visits(system);
         if astray {
             let at = Hva::new(arena.hva(pages[0]).get() + counter_offset(LINES - 1));
             // SAFETY: the child's own copy of an arena page.

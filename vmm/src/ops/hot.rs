@@ -48,12 +48,14 @@ impl<'a> Bed<'a> {
     pub fn hot_pages(&self, rng: &mut Rng, pages: &mut [u64]) {
         let limit = self.arena.pages().min(SCATTER);
         if rng.random_range(0..8) == 0 || self.system.control().hot_pages.load(Relaxed) > HOT {
-            self.system.set_hot(rng.random_range(0..limit), HOT.min(limit));
+            let size = SIZES[rng.random_range(0..SIZES.len())];
+            self.system.set_hot(rng.random_range(0..limit), size.min(limit));
         }
         let hot = self.system.control().hot_start.load(Relaxed);
+        let size = self.system.control().hot_pages.load(Relaxed).clamp(1, HOT);
         for page in pages {
             let any = rng.random_range(0..8) == 0;
-            *page = if any { rng.random_range(0..limit) } else { (hot + rng.random_range(0..HOT)).min(limit - 1) };
+            *page = if any { rng.random_range(0..limit) } else { (hot + rng.random_range(0..size)).min(limit - 1) };
         }
     }
 }

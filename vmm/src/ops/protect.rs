@@ -1,7 +1,10 @@
 //! `protect`: write access is taken away (read-only, or none at all) and given back.
 
-use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, needs_nothing, own_vma::OwnVma, syscall};
-use crate::{memory::Snapshot, oracle::permission};
+use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, huge, needs_nothing, own_vma::OwnVma, syscall};
+use crate::{
+    memory::{Snapshot, Span},
+    oracle::permission,
+};
 use nostale_notifier::{Hva, event::Stage};
 use rand::RngExt;
 
@@ -21,32 +24,48 @@ const ALL: i32 = libc::PROT_READ | libc::PROT_WRITE;
 impl HostOperation for Protect {
     fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
         let pages = if rng.random_bool(0.5) { 1 } else { rng.random_range(2..=32).min(bed.arena.pages()) };
-        let Some(claim) = bed.pick(rng, pages, 1) else { return Ok(Done::Busy) };
+        // Where pages are huge, often a part of one that has just been made whole again: only the first cut of it splits anything.
+        let whole = if bed.arena.backing().huge && rng.random_bool(0.25) { bed.pick_pmd(rng) } else { None };
+        let (claim, part);
+        let span: &Span = match &whole {
+            Some(whole) => {
+                huge::collapse(whole.range())?;
+                let first = rng.random_range(0..whole.range().pages() - pages);
+                let Some(middle) = whole.part(first, pages) else { return Ok(Done::Busy) };
+                part = middle;
+                &part
+            }
+            None => {
+                let Some(picked) = bed.pick(rng, pages, 1) else { return Ok(Done::Busy) };
+                claim = picked;
+                &claim
+            }
+        };
         let none = rng.random_bool(0.25);
-        let _own = if rng.random_bool(0.5) { Some(OwnVma::cut(bed, &claim)?) } else { None };
+        let _own = if rng.random_bool(0.5) { Some(OwnVma::cut(bed, span)?) } else { None };
         let look = |page: u64, at: Hva| -> Option<Snapshot> {
             // Through the witness, or by force, a page can be seen even while the mapping allows nothing.
             let witnessed = bed.arena.frame_of(page).and_then(|frame| bed.arena.snapshot_frame(frame));
             let forced = || if none { bed.arena.snapshot_protected(at) } else { bed.arena.snapshot(at) };
             witnessed.or_else(|| forced().ok())
         };
-        let places = || claim.pages().zip(claim.range().iter());
+        let places = || span.pages().zip(span.range().iter());
 
-        bed.note(Stage::OperationStart, claim.range(), 0);
-        syscall::protect(claim.range(), if none { libc::PROT_NONE } else { libc::PROT_READ })?;
-        bed.note(Stage::Returned, claim.range(), 0);
+        bed.note(Stage::OperationStart, span.range(), 0);
+        syscall::protect(span.range(), if none { libc::PROT_NONE } else { libc::PROT_READ })?;
+        bed.note(Stage::Returned, span.range(), 0);
         let before: Vec<_> = places().map(|(page, at)| look(page, at)).collect();
         bed.dwell(rng);
         for ((page, at), before) in places().zip(&before) {
             let (Some(before), Some(after)) = (before, look(page, at)) else { continue };
-            let range = nostale_notifier::HvaRange::new(at, 1).unwrap_or(claim.range());
+            let range = nostale_notifier::HvaRange::new(at, 1).unwrap_or(span.range());
             if let Some(violation) = permission::inspect(bed.actor.1, page, range, before, &after) {
                 bed.watch.report(violation);
             }
         }
-        bed.note(Stage::Witnessed, claim.range(), 0);
-        syscall::protect(claim.range(), ALL)?;
-        bed.note(Stage::Restored, claim.range(), 0);
+        bed.note(Stage::Witnessed, span.range(), 0);
+        syscall::protect(span.range(), ALL)?;
+        bed.note(Stage::Restored, span.range(), 0);
         Ok(Done::Pages(pages))
     }
 }

@@ -30,9 +30,9 @@ pub(in crate::cli) struct MutateOptions {
     /// Kinds of guest memory to choose scenarios from
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(in crate::cli) backing: Option<Vec<String>>,
-    /// vCPUs of each guest: more than the machine has CPUs, so that they are interrupted anywhere
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    pub(in crate::cli) vcpus: usize,
+    /// vCPUs of each guest [default: 2, and 4 for mutants of KVM, whose races want vCPUs that are interrupted anywhere]
+    #[arg(long, value_name = "N")]
+    pub(in crate::cli) vcpus: Option<usize>,
     /// Guest memory under test
     #[arg(long, value_name = "SIZE", default_value = "8M")]
     pub(in crate::cli) memory: Size,
@@ -46,7 +46,7 @@ pub(in crate::cli) struct MutateOptions {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(in crate::cli) controls: usize,
     /// How long a vCPU may be without progress before it counts as stuck
-    #[arg(long, value_name = "S", default_value = "4", value_parser = parse_seconds)]
+    #[arg(long, value_name = "S", default_value = "8", value_parser = parse_seconds)]
     pub(in crate::cli) stall_bound: Duration,
     /// Where everything random comes from [default: a new one each time]
     #[arg(long, value_name = "N", value_parser = parse_seed)]

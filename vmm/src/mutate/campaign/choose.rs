@@ -16,13 +16,13 @@ pub enum Chosen {
 }
 
 /// Scenarios of one trial: more would have too little time each.
-const MOST: usize = 4;
+const MOST: usize = 2;
 
 /// Operations whose invalidations are short, of few pages that are wanted again at once: a fault can miss a whole one of them.
 const SHORT: [&str; 4] = ["discard", "remap", "mremap-dontunmap", "remap-file-pages"];
 
 /// Ranks the scenarios that reach `mutant`, whose calls are `sites`: first those of operations that are known to lead to its
-/// function on purpose, then by how often they do.
+/// function, in the order in which they tell most, then by how often they do.
 #[must_use]
 pub fn choose(mutant: &Mutant, sites: &[&Site], reach: &Reach) -> Chosen {
     let mut rates: Vec<(f64, &Pair)> = match mutant.group {
@@ -40,11 +40,17 @@ pub fn choose(mutant: &Mutant, sites: &[&Site], reach: &Reach) -> Chosen {
         Group::Kvm => SHORT.to_vec(),
         Group::Caller => knowledge::caller(&mutant.function).map_or_else(Vec::new, |caller| caller.operations().collect()),
     };
-    let is_meant = |pair: &Pair| meant.iter().any(|&name| pair.ops == name);
+    let is = |name: &str, pair: &Pair| match name.split_once(" on ") {
+        Some((ops, backing)) => pair.ops == ops && pair.backing == backing,
+        None => pair.ops == name,
+    };
+    let place = |pair: &Pair| meant.iter().position(|name| is(name, pair)).unwrap_or(meant.len());
     // The same measurement gives the same choice: names decide between equals.
     let order = |(a, first): &(f64, &Pair), (b, second): &(f64, &Pair)| {
-        let meant = is_meant(second).cmp(&is_meant(first));
-        meant.then(b.total_cmp(a)).then_with(|| (&first.ops, &first.backing).cmp(&(&second.ops, &second.backing)))
+        place(first)
+            .cmp(&place(second))
+            .then(b.total_cmp(a))
+            .then_with(|| (&first.ops, &first.backing).cmp(&(&second.ops, &second.backing)))
     };
     rates.sort_by(order);
     Chosen::Scenarios(diverse(rates.into_iter().map(|(_, pair)| pair)))
@@ -128,9 +134,10 @@ mod tests {
     fn trials_that_saw_nothing_lead_on_and_one_that_killed_stays() {
         let ranked: Vec<Pair> = (0..6).map(|n| pair(&format!("op{n}"), "anon")).collect();
         let nothing = || trial(Outcome::Nothing { seconds: 5.0 });
-        assert_eq!(group(&ranked, &[]), ranked[..4]);
-        assert_eq!(group(&ranked, &[nothing()]), ranked[4..]);
-        assert_eq!(group(&ranked, &[nothing(), nothing()]), ranked[..4]);
+        assert_eq!(group(&ranked, &[]), ranked[..2]);
+        assert_eq!(group(&ranked, &[nothing()]), ranked[2..4]);
+        assert_eq!(group(&ranked, &[nothing(), nothing()]), ranked[4..]);
+        assert_eq!(group(&ranked, &[nothing(), nothing(), nothing()]), ranked[..2]);
         let kill = Kill {
             oracle: "finality".into(),
             scenario: "op5".into(),

@@ -7,7 +7,6 @@ use crate::{
         Mutant,
         knowledge::{self, Reach, Release},
     },
-    ops,
 };
 
 /// What is said of a mutant that nothing reaches.
@@ -29,7 +28,7 @@ pub(super) fn unreached(mutant: &Mutant, release: &str, measured: &str) -> Ways 
     match caller.reach {
         Reach::Never(why) => Ways { text: format!("{measured}: {}; {why} ({})", caller.what, caller.source), expected: true },
         Reach::Operations(names) => {
-            let waits: Vec<_> = names.iter().copied().filter(|name| ops::find(name).is_none()).collect();
+            let waits: Vec<_> = names.iter().copied().filter(|name| !knowledge::has(name)).collect();
             let text = if waits.is_empty() {
                 format!("{measured}: {}; {} should get there ({})", caller.what, names.join(" or "), caller.source)
             } else {

@@ -17,24 +17,26 @@ pub enum Judgement {
 }
 
 /// No mutant gets more trials.
-const MOST: usize = 5;
+const MOST: usize = 6;
 /// Trials in which a mutant has to be seen.
 const KILLS: usize = 2;
 /// Trials in which one has to go unseen, if none saw it: each with other scenarios, where there are more.
 const QUIET: usize = 3;
+/// The same where there is an argument that nobody can see it: these trials are to refute it.
+const QUIET_ARGUED: usize = 2;
 
-/// Judges trials. A mutant is killed when two trials saw it, and seen by nobody when three saw nothing; one that was seen once and
+/// Judges trials of a mutant; `argued` says whether there is an argument that nobody can notice it. A mutant is killed when two trials saw it, and seen by nobody when three saw nothing; one that was seen once and
 /// then not gets more trials. A trial whose control raised an alarm says nothing about the mutant, nor does one whose machine ended
 /// without a mark of it.
 #[must_use]
-pub fn judge(trials: &[Trial]) -> Judgement {
+pub fn judge(trials: &[Trial], argued: bool) -> Judgement {
     let kills: Vec<&Kill> = trials.iter().filter_map(kill).collect();
     let quiet = trials.iter().filter(|trial| matches!(trial.outcome, Some(Outcome::Nothing { .. }))).count();
     if let [first, _, ..] = kills.as_slice() {
         debug_assert!(kills.len() >= KILLS);
         return Judgement::Killed((*first).clone());
     }
-    if kills.is_empty() && quiet >= QUIET {
+    if kills.is_empty() && quiet >= if argued { QUIET_ARGUED } else { QUIET } {
         return Judgement::Unseen;
     }
     if trials.len() < MOST {
@@ -99,24 +101,30 @@ mod tests {
 
     #[test]
     fn one_kill_is_no_kill() {
-        assert_eq!(judge(&[]), Judgement::Again);
-        assert_eq!(judge(&[killed()]), Judgement::Again);
-        assert!(matches!(judge(&[killed(), killed()]), Judgement::Killed(kill) if kill.oracle == "finality"));
-        assert!(matches!(judge(&[nothing(), killed(), unclear(), killed()]), Judgement::Killed(_)));
+        assert_eq!(judge(&[], false), Judgement::Again);
+        assert_eq!(judge(&[killed()], false), Judgement::Again);
+        assert!(matches!(judge(&[killed(), killed()], false), Judgement::Killed(kill) if kill.oracle == "finality"));
+        assert!(matches!(judge(&[nothing(), killed(), unclear(), killed()], false), Judgement::Killed(_)));
     }
 
     #[test]
     fn a_survivor_had_three_whole_trials() {
-        assert_eq!(judge(&[nothing(), nothing()]), Judgement::Again);
-        assert_eq!(judge(&[nothing(), unclear(), nothing(), trial(None), nothing()]), Judgement::Unseen);
+        assert_eq!(judge(&[nothing(), nothing()], false), Judgement::Again);
+        assert_eq!(judge(&[nothing(), unclear(), nothing(), trial(None), nothing()], false), Judgement::Unseen);
+    }
+
+    #[test]
+    fn an_argument_saves_a_trial() {
+        assert_eq!(judge(&[nothing(), nothing()], true), Judgement::Unseen);
+        assert!(matches!(judge(&[nothing(), killed(), killed()], true), Judgement::Killed(_)));
     }
 
     #[test]
     fn contradictions_and_deaths_are_flaky_and_say_so() {
-        let once = judge(&[killed(), nothing(), nothing(), nothing(), unclear()]);
-        assert!(matches!(&once, Judgement::Flaky(why) if why.contains("1 of 5") && why.contains("int3")), "{once:?}");
-        let dead = judge(&[unclear(), unclear(), unclear(), nothing(), trial(None)]);
-        assert!(matches!(&dead, Judgement::Flaky(why) if why.contains("none of 5 trials, and 1 of them")), "{dead:?}");
+        let once = judge(&[killed(), nothing(), nothing(), nothing(), nothing(), unclear()], false);
+        assert!(matches!(&once, Judgement::Flaky(why) if why.contains("1 of 6") && why.contains("int3")), "{once:?}");
+        let dead = judge(&[unclear(), unclear(), unclear(), unclear(), nothing(), trial(None)], false);
+        assert!(matches!(&dead, Judgement::Flaky(why) if why.contains("none of 6 trials, and 1 of them")), "{dead:?}");
     }
 
     #[test]

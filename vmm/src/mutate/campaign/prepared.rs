@@ -15,6 +15,8 @@ use std::{path::Path, time::Instant};
 pub struct Settings {
     /// What the scenarios are chosen from, and how they run; its time is that of the measurement of what they reach.
     pub request: RunRequest,
+    /// vCPUs of guests that KVM's mutants are tried with.
+    pub kvm_vcpus: usize,
     /// Time under test for a mutant.
     pub seconds: f64,
     /// Time under test for its control.

@@ -200,6 +200,8 @@ pub struct CampaignReport {
     pub controls: usize,
     /// See there.
     pub control_alarms: Vec<String>,
+    /// Controls whose machine died, or did what emulation does by itself, and that were made again: neither alarm nor control.
+    pub void_controls: Vec<String>,
     /// What the kernel consists of.
     pub kernel: KernelSites,
     /// Every mutant.

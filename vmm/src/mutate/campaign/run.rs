@@ -117,13 +117,19 @@ pub fn run(
     results.extend(made);
     let order = |result: &MutantResult| prepared.mutants.iter().position(|mutant| mutant.id == result.id);
     results.sort_by_key(order);
-    let mut control_alarms = Vec::new();
+    let (mut control_alarms, mut void_controls) = (Vec::new(), Vec::new());
     let mut controls = 0;
     for trial in results.iter().flat_map(|result| &result.trials).chain(&work.extra_controls()?) {
         controls += 1;
-        if trial.control.verdict != Verdict::Coherent {
+        let said = || {
             let reason = trial.control.reason.clone().unwrap_or_default();
-            control_alarms.push(format!("{} with seed {:#x}: {reason}", trial.control.verdict, trial.seed));
+            format!("{} with seed {:#x}: {reason}", trial.control.verdict, trial.seed)
+        };
+        match trial.control.verdict {
+            Verdict::Coherent => {}
+            // Its machine ended, or did what emulation does by itself: not an alarm, and not a control.
+            Verdict::Vacuous | Verdict::Skipped => void_controls.push(said()),
+            Verdict::Violation | Verdict::Stuck => control_alarms.push(said()),
         }
     }
     let sweep = &prepared.sweep;
@@ -139,6 +145,7 @@ pub fn run(
         interrupted: interrupted.load(Relaxed),
         controls,
         control_alarms,
+        void_controls,
         kernel: KernelSites {
             functions: sweep.functions,
             text_bytes: sweep.bytes,
@@ -248,13 +255,13 @@ impl Work<'_> {
     ) -> Result<(), CampaignError> {
         let dir = self.dir.join(format!("job-{job}"));
         loop {
-            let judgement = judge(&result.trials);
             let argument = explain::argument(mutant, &self.prepared.ready.release, pairs);
+            let judgement = judge(&result.trials, argument.is_some());
             match judgement {
                 Judgement::Again if self.interrupted.load(Relaxed) => return Ok(()),
                 Judgement::Again => {
                     let seed = self.campaign.settings.seed.wrapping_add(result.trials.len() as u64);
-                    result.trials.push(self.trial(&group(pairs, &result.trials), patches, seed, &dir)?);
+                    result.trials.push(self.trial(mutant.group, (&group(pairs, &result.trials), patches, seed), &dir)?);
                     continue;
                 }
                 Judgement::Killed(kill) => {
@@ -270,9 +277,13 @@ impl Work<'_> {
         }
     }
 
-    fn trial(&self, pairs: &[Pair], patches: &[Patch], seed: u64, dir: &Path) -> Result<Trial, CampaignError> {
+    fn trial(&self, group: Group, what: (&[Pair], &[Patch], u64), dir: &Path) -> Result<Trial, CampaignError> {
         let Campaign { boot, settings, .. } = self.campaign;
-        trial(boot.installed, self.prepared, settings, (pairs, patches, seed), dir, &mut |event| self.watching.event(event))
+        let mut settings = settings.clone();
+        if group == Group::Kvm {
+            settings.request.vcpus = Some(settings.kvm_vcpus);
+        }
+        trial(boot.installed, self.prepared, &settings, what, dir, &mut |event| self.watching.event(event))
     }
 
     /// Controls of all scenarios that could run, without any mutant.

@@ -3,9 +3,9 @@
 use super::{CampaignError, Control, Kill, Outcome, Prepared, Settings, Trial};
 use crate::{
     inside::{Event, Pair, Plan, RunRequest},
-    l1::{End, L1, Ran},
+    l1::{End, L1, Ran, may_be_emulation},
     mutate::Patch,
-    qemu::Installed,
+    qemu::{Accel, Installed},
     report::{ScenarioResult, Verdict},
 };
 use std::{collections::BTreeMap, path::Path, time::Instant};
@@ -28,11 +28,11 @@ pub(super) fn trial(
     let begin = Instant::now();
     let mut l1 = L1::restore(installed, &prepared.saved, &prepared.ready, dir)?;
     let ran = l1.run(&request(settings, pairs, settings.control_seconds, seed, false), on)?;
-    let control = control(&ran);
+    let control = control(&ran, installed.accel);
     let outcome = if control.verdict == Verdict::Coherent && !patches.is_empty() {
         l1.patch(patches)?;
         let ran = l1.run(&request(settings, pairs, settings.seconds, seed, true), on)?;
-        Some(outcome(&ran))
+        Some(outcome(&ran, installed.accel))
     } else {
         None
     };
@@ -58,21 +58,31 @@ fn under_test(ran: &Ran) -> f64 {
     ran.collected.ended.iter().map(|result| result.seconds).filter(|seconds| seconds.is_finite()).sum()
 }
 
-fn control(ran: &Ran) -> Control {
+fn control(ran: &Ran, accel: Accel) -> Control {
     let (verdict, reason) = ran.verdict();
     let worst = ran.collected.ended.iter().find(|result| result.verdict == verdict && verdict != Verdict::Coherent);
     let reason = reason.or_else(|| {
         worst.map(|result| format!("{} on {}: {}", result.name, result.backing, result.reason.as_deref().unwrap_or_default()))
     });
+    // Nothing but what emulation does by itself: no alarm, and no control either.
+    let wrong = |result: &&ScenarioResult| matches!(result.verdict, Verdict::Violation | Verdict::Stuck);
+    let emulation = ran.collected.ended.iter().any(|result| may_be_emulation(result, accel))
+        && ran.collected.ended.iter().filter(wrong).all(|result| may_be_emulation(result, accel))
+        && ran.alarms.is_empty();
     // Short as it is, a control may meet too little to prove anything: that is no alarm.
     let quiet = verdict == Verdict::Vacuous && ran.end == End::Whole;
-    Control { verdict: if quiet { Verdict::Coherent } else { verdict }, reason, seconds: under_test(ran) }
+    let verdict = match verdict {
+        _ if emulation => Verdict::Vacuous,
+        _ if quiet => Verdict::Coherent,
+        verdict => verdict,
+    };
+    Control { verdict, reason, seconds: under_test(ran) }
 }
 
-fn outcome(ran: &Ran) -> Outcome {
+fn outcome(ran: &Ran, accel: Accel) -> Outcome {
     let seconds = under_test(ran);
     let seen = ran.collected.ended.iter().find(|result| matches!(result.verdict, Verdict::Violation | Verdict::Stuck));
-    if let Some(result) = seen.filter(|result| has_mark(result, ran)) {
+    if let Some(result) = seen.filter(|result| has_mark(result, ran) && !may_be_emulation(result, accel)) {
         return Outcome::Kill(kill(result, seconds));
     }
     if let Some(alarm) = ran.alarms.iter().find(|alarm| alarm.signature) {
@@ -80,12 +90,8 @@ fn outcome(ran: &Ran) -> Outcome {
         let seconds = if seconds > 0.0 { seconds } else { ran.seconds };
         return Outcome::Kill(Kill { oracle: "kernel".to_owned(), scenario, backing, seconds, detail: alarm.text.clone() });
     }
+    // Silence alone is no mark: emulated kernels fall silent now and then.
     match (&ran.end, ran.verdict()) {
-        // Nothing came to an end any more: the control did, in the same machine.
-        (End::Silent(_), (Verdict::Stuck, Some(reason))) => {
-            let (scenario, backing) = ran.collected.running.clone().unwrap_or_default();
-            Outcome::Kill(Kill { oracle: "progress".to_owned(), scenario, backing, seconds: ran.seconds, detail: reason })
-        }
         (End::Whole, (Verdict::Coherent | Verdict::Vacuous | Verdict::Skipped, _)) if seconds > 0.0 => {
             Outcome::Nothing { seconds }
         }

@@ -47,7 +47,8 @@ impl fmt::Display for Release {
 /// How a run can get to a function that calls the notifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// By one of these host operations, some of which this version may not have: see [`crate::ops::find`].
+    /// By one of these host operations, the most telling first, with a backing where that decides. Some of them this version may
+    /// not have: see [`has`].
     Operations(&'static [&'static str]),
     /// In no way, for this reason.
     Never(&'static str),
@@ -75,8 +76,15 @@ impl Caller {
             Reach::Operations(names) => names,
             Reach::Never(_) => &[],
         };
-        all.iter().copied().filter(|name| crate::ops::find(name).is_some())
+        all.iter().copied().filter(|name| has(name))
     }
+}
+
+/// Whether this version has an operation of [`Reach::Operations`].
+#[must_use]
+pub fn has(operation: &str) -> bool {
+    let name = operation.split(" on ").next().unwrap_or(operation);
+    crate::ops::find(name).is_some()
 }
 
 /// What is known about a function, if anything.

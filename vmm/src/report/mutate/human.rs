@@ -33,6 +33,7 @@ pub(super) fn render(report: &MutateReport, options: &Options) -> String {
         let notes = kernel.notes.iter().chain(&kernel.kernel.oddities);
         lines.extend(notes.flat_map(|note| hanging("note: ", note, width)));
         lines.extend(kernel.control_alarms.iter().flat_map(|alarm| hanging("control: ", alarm, width)));
+        lines.extend(kernel.void_controls.iter().flat_map(|void| hanging("void control: ", void, width)));
         lines.push(summary(kernel));
         lines.push(String::new());
     }
@@ -148,7 +149,7 @@ fn summary(kernel: &CampaignReport) -> String {
     let functions: std::collections::BTreeSet<_> =
         kernel.kernel.sites.iter().map(|site| site.place.split('+').next().unwrap_or_default()).collect();
     format!(
-        "{}: {} calls in {} functions; {} mutants: {}; {} controls, {} alarms; {}",
+        "{}: {} calls in {} functions; {} mutants: {}; {} controls, {} alarms{}; {}",
         clean(&kernel.release),
         kernel.kernel.sites.len(),
         functions.len(),
@@ -156,6 +157,7 @@ fn summary(kernel: &CampaignReport) -> String {
         counts.join(", "),
         kernel.controls,
         kernel.control_alarms.len(),
+        if kernel.void_controls.is_empty() { String::new() } else { format!(", {} void", kernel.void_controls.len()) },
         units::seconds(kernel.seconds),
     )
 }

@@ -37,7 +37,7 @@ pub(super) const CALLERS: &[Caller] = &[
         functions: &["__split_huge_pmd"],
         what: "a huge entry becomes a page table (private memory), or nothing (shmem and files): part of a huge page is unmapped, \
                protected or moved, or the page itself is split",
-        reach: Reach::Operations(&["split", "collapse", "protect", "mremap"]),
+        reach: Reach::Operations(&["protect on memfd-thp", "split", "collapse", "protect", "mremap"]),
         oracles: &["permission", "finality"],
         source: "mm/huge_memory.c",
     },

@@ -14,7 +14,7 @@ pub(super) const CALLERS: &[Caller] = &[
     Caller {
         functions: &["move_page_tables"],
         what: "mremap",
-        reach: Reach::Operations(&["mremap", "mremap-merge", "mremap-dontunmap", "mremap-grow"]),
+        reach: Reach::Operations(&["mremap-dontunmap", "mremap", "mremap-merge", "mremap-grow"]),
         oracles: &["finality", "third thread", "freshness"],
         source: "mm/mremap.c",
     },

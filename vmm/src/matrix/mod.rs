@@ -72,8 +72,8 @@ pub fn run(plan: &MatrixPlan<'_>, interrupted: &AtomicBool, on: &(dyn Fn(usize, 
     let interrupted = interrupted.load(Relaxed);
     let mut notes = Vec::new();
     if interrupted {
-        let whole = kernels.iter().filter(|kernel| kernel.verdict != Verdict::Skipped).count();
-        notes.push(format!("interrupted: {whole} of {} kernels have results, perhaps not all of theirs", kernels.len()));
+        let begun = kernels.iter().filter(|kernel| kernel.verdict != Verdict::Skipped).count();
+        notes.push(format!("interrupted when {begun} of {} kernels had results", kernels.len()));
     }
     MatrixReport {
         version: 1,

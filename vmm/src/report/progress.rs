@@ -115,7 +115,10 @@ impl Group {
     #[must_use]
     pub fn new(quiet: bool) -> Self {
         let show = !quiet && io::stderr().is_terminal();
-        let target = if show { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self::to(quiet, if show { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() })
+    }
+
+    fn to(quiet: bool, target: ProgressDrawTarget) -> Self {
         Self { bars: MultiProgress::with_draw_target(target), quiet }
     }
 
@@ -214,6 +217,24 @@ mod tests {
         assert!(terminal.text().contains("migrate on memfd  00:00:00  20 s left"), "{}", terminal.text());
         progress.println("violation: mremap on anon");
         assert!(terminal.text().contains("violation: mremap on anon"));
+    }
+
+    #[test]
+    fn what_runs_at_once_has_a_line_each() {
+        let terminal = Terminal::default();
+        let group = Group::to(false, ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), 255));
+        let (one, two) = (group.line("6.1", Duration::from_secs(30)), group.line("6.12", Duration::from_secs(10)));
+        one.stage("booting");
+        two.scenario("fork", "anon", Duration::from_secs(10));
+        // Drawn at most so often a second.
+        std::thread::sleep(Duration::from_millis(50));
+        one.tick();
+        two.tick();
+        group.println("6.1: violation");
+        let text = terminal.text();
+        for part in ["6.1  booting  00:00:00  30 s left", "6.12  fork on anon  00:00:00  10 s left", "6.1: violation"] {
+            assert!(text.contains(part), "{part} is not in {text:?}");
+        }
     }
 
     #[test]

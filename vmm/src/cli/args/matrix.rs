@@ -34,7 +34,7 @@ pub(in crate::cli) struct MatrixOptions {
     #[arg(long, value_name = "N", value_parser = parse_seed)]
     pub(in crate::cli) seed: Option<u64>,
     /// How long a vCPU may be without progress before it counts as stuck; emulated on a busy host, that is long
-    #[arg(long, value_name = "S", default_value = "30", value_parser = parse_seconds)]
+    #[arg(long, value_name = "S", default_value = "20", value_parser = parse_seconds)]
     pub(in crate::cli) stall_bound: Duration,
     /// Stop a kernel's run at its first violation
     #[arg(long)]

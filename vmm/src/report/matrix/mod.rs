@@ -5,7 +5,7 @@ mod forms;
 mod human;
 mod kernels;
 #[cfg(test)]
-pub(super) mod sample;
+pub(in crate::report) mod sample;
 mod skipped;
 mod table;
 #[cfg(test)]

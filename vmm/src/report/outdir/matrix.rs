@@ -62,3 +62,29 @@ kernel.log       what it said during the scenarios, as it was read inside, if it
 violations/      one file for each violation that was kept: what was expected and found, the events around it, and the contents of
                  the pages
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::matrix::sample;
+
+    #[test]
+    fn a_matrix_is_kept_with_what_each_kernel_printed() {
+        let above = tempfile::tempdir().expect("a temporary directory");
+        let mut report = sample::matrix();
+        report.kernels[1].logs.consoles = vec!["first".to_owned(), "second".to_owned()];
+        report.kernels[1].logs.kernel = vec!["a".to_owned(), "b".to_owned()];
+        let out = OutDir::prepare(&above.path().join("out")).expect("it can be created");
+        out.write_matrix(&report).expect("written");
+        let path = out.commit().expect("the name is free");
+        let read = |name: &str| std::fs::read_to_string(path.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((read("2-6_12/console.log"), read("2-6_12/console-2.log")), ("first".to_owned(), "second".to_owned()));
+        assert_eq!(read("2-6_12/kernel.log"), "a\nb\n");
+        assert!(read("2-6_12/violations/01-finality-mremap.json").contains("\"oracle\": \"finality\""));
+        assert!(read("3-7_2_0-mine/console.log").contains("Kernel panic"));
+        assert!(!path.join("4-6_17/console.log").exists() && read("4-6_17/kernel.json").contains("no network"));
+        for name in ["report.json", "table.txt", "junit.xml", "ktap.txt", "README.txt"] {
+            assert!(!read(name).is_empty(), "{name}");
+        }
+    }
+}

@@ -113,9 +113,15 @@ impl Evidence {
 
     /// What went wrong in a scenario, if anything did.
     fn weigh<'a>(&self, sightings: &'a [Seen]) -> Option<(&'a Trouble, Weight)> {
-        let mut troubles = sightings.iter().filter_map(|seen| seen.trouble.as_ref());
-        let first = troubles.next()?;
-        let seen_again = troubles.next().is_some();
+        let troubles: Vec<&Trouble> = sightings.iter().filter_map(|seen| seen.trouble.as_ref()).collect();
+        // The gravest is what is told, and only the like of it confirms it.
+        let gravity = |trouble: &Trouble| match trouble.verdict {
+            Verdict::Violation => 2,
+            Verdict::Stuck => 1,
+            _ => 0,
+        };
+        let first = troubles.iter().copied().rev().max_by_key(|trouble| gravity(trouble))?;
+        let seen_again = troubles.iter().filter(|trouble| trouble.verdict == first.verdict).count() > 1;
         let weight = match sightings.len() {
             _ if self.at_once || seen_again => Weight::Counts,
             1 => Weight::Unconfirmed,

@@ -10,6 +10,7 @@ mod replay;
 mod seen;
 
 pub use plan::{Candidate, Impossible, Machines, MatrixPlan};
+pub use replay::quoted;
 
 use crate::report::{
     ScenarioResult, Verdict,

@@ -44,8 +44,9 @@ pub(super) fn replay(plan: &MatrixPlan<'_>, asked: &str, pair: &Pair, seconds: f
     line
 }
 
-/// For a shell.
-fn quoted(word: &str) -> String {
+/// A word for a shell.
+#[must_use]
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "+-_./:,=@%~".contains(c);
     if !word.is_empty() && !word.starts_with('~') && word.chars().all(plain) {
         return word.to_owned();

@@ -9,8 +9,10 @@ use super::{
     trial::trial,
 };
 use crate::{
-    inside::{Event, Pair},
+    inside::{Event, Pair, Plan},
     l1::{Boot, L1Error},
+    live::memory_option,
+    matrix::quoted,
     mutate::{Change, Group, Mutant, Patch, Site, SymbolsError, TextError},
     qemu::Accel,
     report::Verdict,
@@ -189,6 +191,32 @@ fn shown(site: &Site, prepared: &Prepared) -> SiteShown {
 /// Each scenario of an extra control has this long.
 const EACH_CONTROL_SECONDS: f64 = 0.4;
 
+/// The line that tries a mutant again, with the same choices.
+fn replay(campaign: &Campaign<'_>, id: &str) -> String {
+    let (boot, settings) = (&campaign.boot, &campaign.settings);
+    let request = &settings.request;
+    let mut line = format!("nostale mutate --kernel {} --only {id}", quoted(&boot.kernel.asked));
+    let mut add = |option: &str, value: &str| line.push_str(&format!(" --{option} {value}"));
+    if let Plan::Lists { ops, backing } = &request.plan {
+        ops.iter().for_each(|ops| add("ops", &ops.join(",")));
+        backing.iter().for_each(|backing| add("backing", &backing.join(",")));
+    }
+    if request.vcpus == Some(settings.kvm_vcpus) {
+        add("vcpus", &settings.kvm_vcpus.to_string());
+    }
+    add("memory", &memory_option(request.memory_bytes));
+    add("seconds", &settings.seconds.to_string());
+    add("control-seconds", &settings.control_seconds.to_string());
+    add("stall-bound", &request.stall_bound_seconds.to_string());
+    add("cpus", &boot.cpus.to_string());
+    add("nodes", &boot.nodes.to_string());
+    add("machine-memory", &memory_option(boot.memory_bytes));
+    boot.append.iter().for_each(|word| add("append", &quoted(word)));
+    add("accel", boot.accel.name());
+    add("seed", &format!("{:#x}", settings.seed));
+    line
+}
+
 struct Work<'a> {
     campaign: &'a Campaign<'a>,
     prepared: &'a Prepared,
@@ -362,10 +390,7 @@ impl Work<'_> {
             sites: sites.iter().map(|site| shown(site, self.prepared)).collect(),
             scenarios: Vec::new(),
             trials: Vec::new(),
-            replay: format!(
-                "nostale mutate --kernel {} --only {} --seconds {} --seed {:#x}",
-                self.campaign.boot.kernel.asked, mutant.id, self.campaign.settings.seconds, self.campaign.settings.seed
-            ),
+            replay: replay(self.campaign, &mutant.id),
         }
     }
 }

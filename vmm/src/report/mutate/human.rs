@@ -2,7 +2,10 @@
 
 use super::{MutateReport, MutateVerdict, Options};
 use crate::{
-    mutate::campaign::{CampaignReport, Fate, MutantResult, Outcome},
+    mutate::{
+        campaign::{CampaignReport, Fate, MutantResult, Outcome},
+        knowledge::REFERENCE,
+    },
     report::{
         columns::{Column, Columns},
         human::paint,
@@ -23,6 +26,7 @@ pub(super) fn render(report: &MutateReport, options: &Options) -> String {
         ));
         lines.push(String::new());
         lines.extend(table(kernel, options.color).lines(width));
+        lines.extend(reference(kernel, width));
         lines.extend(reasons(kernel, width));
         for mutant in kernel.unexpected() {
             lines.push(String::new());
@@ -73,6 +77,21 @@ fn table(kernel: &CampaignReport, color: bool) -> Columns {
         ]);
     }
     columns
+}
+
+/// The twelve mutants that other testbeds were measured with, if all of them were asked for.
+fn reference(kernel: &CampaignReport, width: usize) -> Vec<String> {
+    let fates: Vec<(&str, Option<&MutantResult>)> = REFERENCE
+        .iter()
+        .map(|reference| (reference.function, kernel.mutants.iter().find(|mutant| reference.ids.contains(&mutant.id.as_str()))))
+        .collect();
+    if fates.iter().any(|(_, mutant)| mutant.is_none()) {
+        return Vec::new();
+    }
+    let text: Vec<_> = fates.iter().filter_map(|(name, mutant)| Some(format!("{name} {}", (*mutant)?.fate))).collect();
+    let mut lines = vec![String::new()];
+    lines.extend(hanging("the twelve reference mutants: ", &text.join(", "), width));
+    lines
 }
 
 /// Why mutants were not killed: each reason once, with those to which it applies.

@@ -214,7 +214,7 @@ impl<'a> Bed<'a> {
     /// Gives stale writers a moment, or none: the narrow windows matter as much as the wide ones.
     pub fn dwell(&self, rng: &mut Rng) {
         match rng.random_range(0..8) {
-            0..4 => until_visits(self.system),
+            0..4 => until_visits(self.system, PATIENCE),
             4..6 => (0..rng.random_range(0..256)).for_each(|_| std::hint::spin_loop()),
             _ => {}
         }
@@ -223,9 +223,9 @@ impl<'a> Bed<'a> {
 
 /// Waits until vCPUs have got something done, however slow they are here, so that nothing goes unseen for lack of an attempt; but not
 /// for long, since all of them may be waiting for this very operation. Calls only what a forked child may call.
-pub(super) fn until_visits(system: &System) {
+pub(super) fn until_visits(system: &System, patience: Duration) {
     let visits = || system.all_vcpus().map(|vcpu| vcpu.counts.visits.load(Relaxed)).fold(0, u64::wrapping_add);
-    let (then, deadline) = (visits(), Instant::now() + PATIENCE);
+    let (then, deadline) = (visits(), Instant::now() + patience);
     while visits().wrapping_sub(then) < VISITS && Instant::now() < deadline {
         std::thread::sleep(AWAY);
     }

@@ -44,6 +44,8 @@ pub(super) static OPERATION: Operation = Operation {
 
 /// Pages that a child looks at.
 const LOOKS: usize = 12;
+/// How long a child waits for visits: after a fork every page that a guest writes takes it a fault, or more.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// How long a child may take before it is killed.
 const BOUND: Duration = Duration::from_secs(10);
 
@@ -145,7 +147,7 @@ fn live(
         let time = libc::timespec { tv_sec: 0, tv_nsec: i64::from(stay.subsec_nanos()) };
         // SAFETY: plain system call on our own memory.
         unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
-        until_visits(system);
+        until_visits(system, PATIENCE);
         if astray {
             let at = Hva::new(arena.hva(pages[0]).get() + counter_offset(LINES - 1));
             // SAFETY: the child's own copy of an arena page.

@@ -3,7 +3,7 @@
 //! Inside, it is PID 1 of a machine that exists for one purpose. It prepares the machine, says that it is [`Ready`], and then
 //! does what it is asked to ([`Request`]) until it is told to power off; everything that happens is an [`Event`]. Between two
 //! requests it blocks in one read and touches nothing, so that the machine can be kept as a snapshot and its kernel changed
-//! under it. What is asked for is done by a child ([`child`]): whatever a broken kernel does to that one, PID 1 goes on.
+//! under it. What is asked for is done by a child (`child.rs`): whatever a broken kernel does to that one, PID 1 goes on.
 
 mod child;
 mod collected;

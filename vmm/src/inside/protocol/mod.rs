@@ -1,4 +1,4 @@
-//! The protocol: requests go in, events come out, each one line on a serial port ([`line`]).
+//! The protocol: requests go in, events come out, each one line on a serial port ([`mod@line`]).
 //!
 //! Each request is answered by any number of events, of which exactly the last one [`Event::is_final`].
 

@@ -1,6 +1,6 @@
 //! The campaign: each mutant of a running kernel, under the testbed that should notice it.
 //!
-//! A kernel is booted once. Its calls are found, the scenarios that reach each of them are measured ([`prepare`](prepared)), and it
+//! A kernel is booted once. Its calls are found, the scenarios that reach each of them are measured ([`Prepared`]), and it
 //! is kept as it is. A trial restores it, runs the chosen scenarios unchanged (the control), patches, and runs them again. What a
 //! mutant comes to is judged from its trials alone ([`judge`]).
 

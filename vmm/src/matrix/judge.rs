@@ -121,7 +121,8 @@ impl Evidence {
             _ => 0,
         };
         let first = troubles.iter().copied().rev().max_by_key(|trouble| gravity(trouble))?;
-        let seen_again = troubles.iter().filter(|trouble| trouble.verdict == first.verdict).count() > 1;
+        let alike = |trouble: &&&Trouble| gravity(trouble).min(1) == gravity(first).min(1);
+        let seen_again = troubles.iter().filter(alike).count() > 1;
         let weight = match sightings.len() {
             _ if self.at_once || seen_again => Weight::Counts,
             1 => Weight::Unconfirmed,

@@ -214,7 +214,7 @@ impl<'a> Bed<'a> {
     /// Gives stale writers a moment, or none: the narrow windows matter as much as the wide ones.
     pub fn dwell(&self, rng: &mut Rng) {
         match rng.random_range(0..8) {
-            0..4 => until_visits(self.system, PATIENCE),
+            0..4 => until_visits(self.system),
             4..6 => (0..rng.random_range(0..256)).for_each(|_| std::hint::spin_loop()),
             _ => {}
         }
@@ -222,11 +222,21 @@ impl<'a> Bed<'a> {
 }
 
 /// Waits until vCPUs have got something done, however slow they are here, so that nothing goes unseen for lack of an attempt; but not
-/// for long, since all of them may be waiting for this very operation. Calls only what a forked child may call.
-pub(super) fn until_visits(system: &System, patience: Duration) {
+/// for long, since all of them may be waiting for this very operation.
+fn until_visits(system: &System) {
     let visits = || system.all_vcpus().map(|vcpu| vcpu.counts.visits.load(Relaxed)).fold(0, u64::wrapping_add);
-    let (then, deadline) = (visits(), Instant::now() + patience);
+    let (then, deadline) = (visits(), Instant::now() + PATIENCE);
     while visits().wrapping_sub(then) < VISITS && Instant::now() < deadline {
+        std::thread::sleep(AWAY);
+    }
+}
+
+/// Waits until a vCPU has written to one of `pages`, for at most `patience`. Calls only what a forked child may call.
+pub(super) fn until_written(system: &System, pages: &[u64], patience: Duration) {
+    let count = |vcpu| pages.iter().map(move |&page| system.tally(vcpu)[page as usize].load(Relaxed)).fold(0, u32::wrapping_add);
+    let writes = || (0..system.vcpus() as usize).map(count).fold(0, u32::wrapping_add);
+    let (then, deadline) = (writes(), Instant::now() + patience);
+    while writes() == then && Instant::now() < deadline {
         std::thread::sleep(AWAY);
     }
 }

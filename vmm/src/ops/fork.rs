@@ -3,7 +3,7 @@
 //! The child is the witness. From the moment it exists its memory belongs to it alone, so nothing in it may change but by its
 //! own hand: a guest that still writes through a translation from before the fork writes into the child.
 
-use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_visits, needs_nothing};
+use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, needs_nothing};
 use crate::{
     memory::{Arena, Primary, Snapshot, System},
     oracle::{Access, Oracle, Violation},
@@ -44,7 +44,7 @@ pub(super) static OPERATION: Operation = Operation {
 
 /// Pages that a child looks at.
 const LOOKS: usize = 12;
-/// How long a child waits for visits: after a fork every page that a guest writes takes it a fault, or more.
+/// How long a child waits for a write to what it looks at: after a fork each takes the guest a fault, or more.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// How long a child may take before it is killed.
 const BOUND: Duration = Duration::from_secs(10);
@@ -147,7 +147,7 @@ fn live(
         let time = libc::timespec { tv_sec: 0, tv_nsec: i64::from(stay.subsec_nanos()) };
         // SAFETY: plain system call on our own memory.
         unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
-        until_visits(system, PATIENCE);
+        until_written(system, pages, PATIENCE);
         if astray {
             let at = Hva::new(arena.hva(pages[0]).get() + counter_offset(LINES - 1));
             // SAFETY: the child's own copy of an arena page.

@@ -4,13 +4,10 @@
 //! the whole PMD around the cut, even where nothing is huge. An operation that cuts first and forgets to invalidate afterwards is
 //! hidden by that, but for the moment in between. On a range that is a VMA already it stands alone.
 
-use super::{Bed, OperationError, syscall};
-use crate::{machine::AWAY, memory::Span};
+use super::{Bed, OperationError, bed::until_written, syscall};
+use crate::memory::Span;
 use nostale_notifier::HvaRange;
-use std::{
-    sync::atomic::Ordering::Relaxed,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 /// How long to wait for the guest. Hot pages are met within microseconds; under emulation, within milliseconds.
 const BOUND: Duration = Duration::from_millis(2);
@@ -24,16 +21,7 @@ impl OwnVma {
         // A flag of the VMA that changes nothing but core dumps: neighbours without it are not merged with.
         syscall::advise("madvise(DONTDUMP)", claim.range(), libc::MADV_DONTDUMP)?;
         let own = Self(claim.range());
-        let written = || -> u32 {
-            let vcpus = 0..bed.system.vcpus() as usize;
-            let tallies =
-                vcpus.flat_map(|vcpu| &bed.system.tally(vcpu)[claim.pages().start as usize..claim.pages().end as usize]);
-            tallies.fold(0, |sum, tally| sum.wrapping_add(tally.load(Relaxed)))
-        };
-        let (before, deadline) = (written(), Instant::now() + BOUND);
-        while written() == before && Instant::now() < deadline {
-            std::thread::sleep(AWAY);
-        }
+        until_written(bed.system, &claim.pages().collect::<Vec<_>>(), BOUND);
         Ok(own)
     }
 }

@@ -231,12 +231,12 @@ fn until_visits(system: &System) {
     }
 }
 
-/// Waits until a vCPU has written to one of `pages`, for at most `patience`. Calls only what a forked child may call.
-pub(super) fn until_written(system: &System, pages: &[u64], patience: Duration) {
+/// Waits until vCPUs have written to `pages` so many `times`, for at most `patience`. Calls only what a forked child may call.
+pub(super) fn until_written(system: &System, pages: &[u64], times: u32, patience: Duration) {
     let count = |vcpu| pages.iter().map(move |&page| system.tally(vcpu)[page as usize].load(Relaxed)).fold(0, u32::wrapping_add);
     let writes = || (0..system.vcpus() as usize).map(count).fold(0, u32::wrapping_add);
     let (then, deadline) = (writes(), Instant::now() + patience);
-    while writes() == then && Instant::now() < deadline {
+    while writes().wrapping_sub(then) < times && Instant::now() < deadline {
         std::thread::sleep(AWAY);
     }
 }

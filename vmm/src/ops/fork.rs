@@ -75,6 +75,8 @@ impl HostOperation for Fork {
         };
         let mut pages = [0; LOOKS];
         bed.hot_pages(rng, &mut pages);
+        // A guest that has not met these pages before has no translation of them that could be stale.
+        until_written(bed.system, &pages, LOOKS as u32, PATIENCE);
         let stay = Duration::from_micros(rng.random_range(20..600));
         let generation = bed.arena.next_generation();
         bed.note(Stage::OperationStart, bed.arena.home(), generation);
@@ -147,7 +149,7 @@ fn live(
         let time = libc::timespec { tv_sec: 0, tv_nsec: i64::from(stay.subsec_nanos()) };
         // SAFETY: plain system call on our own memory.
         unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
-        until_written(system, pages, PATIENCE);
+        until_written(system, pages, LOOKS as u32, PATIENCE);
         if astray {
             let at = Hva::new(arena.hva(pages[0]).get() + counter_offset(LINES - 1));
             // SAFETY: the child's own copy of an arena page.

@@ -21,7 +21,7 @@ impl OwnVma {
         // A flag of the VMA that changes nothing but core dumps: neighbours without it are not merged with.
         syscall::advise("madvise(DONTDUMP)", claim.range(), libc::MADV_DONTDUMP)?;
         let own = Self(claim.range());
-        until_written(bed.system, &claim.pages().collect::<Vec<_>>(), BOUND);
+        until_written(bed.system, &claim.pages().collect::<Vec<_>>(), 1, BOUND);
         Ok(own)
     }
 }

@@ -49,7 +49,13 @@ fn kernel(output: &Output, status: i32) -> Result<Value, Failed> {
 fn coherent() -> Result<(), Failed> {
     let place = tempfile::tempdir()?;
     let kept = place.path().join("kept");
-    let output = matrix(place.path(), &["--format", "json", "--out", &kept.to_string_lossy()])?;
+    let run = || matrix(place.path(), &["--format", "json", "--out", &kept.to_string_lossy()]);
+    let mut output = run()?;
+    // Inconclusive: emulation stumbles now and then, and seldom twice.
+    if output.status.code() == Some(3) {
+        std::fs::remove_dir_all(&kept)?;
+        output = run()?;
+    }
     let kernel = kernel(&output, 0)?;
     let scenario = &kernel["scenarios"][0];
     let shown = || format!("{kernel:#}");

@@ -38,7 +38,7 @@ pub enum KernelError {
     /// There are apt sources, but none of Debian.
     #[error(
         "cannot fetch kernel {asked}: no source in /etc/apt/sources.list or /etc/apt/sources.list.d is a Debian release; \
-         add one (deb https://deb.debian.org/debian stable main) or give a .deb, a directory or IMAGE:MODULESDIR"
+         add one of Debian (sources.list(5)) or give a .deb, a directory or IMAGE:MODULESDIR"
     )]
     NoDebianSource {
         /// What the user wrote.

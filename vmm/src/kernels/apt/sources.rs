@@ -1,6 +1,6 @@
 //! The machine's own apt sources: which mirror of Debian it uses, and with which key (sources.list(5)).
 //!
-//! A mirror inside a company is reached where deb.debian.org is not, so no address is built in.
+//! A mirror inside a company is reached where Debian's own is not, so no address is built in.
 
 use std::fs;
 use std::path::Path;

@@ -6,6 +6,7 @@ pub(super) mod summary;
 pub(super) mod table;
 
 pub(super) use finding::describe;
+pub(super) use table::reasons;
 
 use super::{RunReport, Verdict, text::hanging};
 

@@ -67,8 +67,14 @@ fn table(scenarios: &[ScenarioResult], kept: &[usize], short: bool, color: bool)
     columns
 }
 
-/// Why scenarios were skipped: each reason once, with those to which it applies.
+/// Why scenarios were skipped, in lines.
 pub(super) fn skipped(scenarios: &[ScenarioResult], width: usize) -> Vec<String> {
+    let line = |(reason, who): &(String, Vec<String>)| hanging("skipped: ", &format!("{}: {reason}", who.join(", ")), width);
+    reasons(scenarios).iter().flat_map(line).collect()
+}
+
+/// Why scenarios were skipped: each reason once, with those to which it applies.
+pub(in crate::report) fn reasons(scenarios: &[ScenarioResult]) -> Vec<(String, Vec<String>)> {
     let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
     for scenario in scenarios.iter().filter(|scenario| scenario.verdict == Verdict::Skipped) {
         let reason = scenario.reason.as_deref().map(clean).filter(|reason| !reason.is_empty());
@@ -79,6 +85,5 @@ pub(super) fn skipped(scenarios: &[ScenarioResult], width: usize) -> Vec<String>
             None => reasons.push((reason, vec![who])),
         }
     }
-    let line = |(reason, who): &(String, Vec<String>)| hanging("skipped: ", &format!("{}: {reason}", who.join(", ")), width);
-    reasons.iter().flat_map(line).collect()
+    reasons
 }

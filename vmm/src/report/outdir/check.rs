@@ -2,7 +2,6 @@
 
 use super::{OutDir, OutDirError, WIDTH, slug};
 use crate::report::{
-    Format,
     check::{CheckReport, Options, describe, render},
     text::clean,
 };
@@ -14,14 +13,7 @@ impl OutDir {
     /// The first file that could not be written.
     pub fn write_check(&self, report: &CheckReport) -> Result<(), OutDirError> {
         let options = Options { width: WIDTH, color: false, trace: true };
-        for (name, format) in [
-            ("report.json", Format::Json),
-            ("table.txt", Format::Human),
-            ("junit.xml", Format::Junit),
-            ("ktap.txt", Format::Ktap),
-        ] {
-            self.write(name, render(report, format, &options).as_bytes())?;
-        }
+        self.write_forms(|format| render(report, format, &options))?;
         let failing = report.files.iter().filter(|case| case.violated.is_some());
         for (number, case) in (1..).zip(failing) {
             let stem = case.path.rsplit('/').next().unwrap_or_default().trim_end_matches(".nst");

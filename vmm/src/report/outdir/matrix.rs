@@ -2,7 +2,7 @@
 
 use super::{OutDir, OutDirError, WIDTH, slug};
 use crate::report::{
-    Format, HumanOptions, json,
+    HumanOptions, json,
     matrix::{KernelResult, MatrixReport, render},
 };
 
@@ -13,14 +13,7 @@ impl OutDir {
     /// The first file that could not be written.
     pub fn write_matrix(&self, report: &MatrixReport) -> Result<(), OutDirError> {
         let options = HumanOptions { width: WIDTH, color: false, ticks_per_us: f64::NAN };
-        for (name, format) in [
-            ("report.json", Format::Json),
-            ("table.txt", Format::Human),
-            ("junit.xml", Format::Junit),
-            ("ktap.txt", Format::Ktap),
-        ] {
-            self.write(name, render(report, format, &options).as_bytes())?;
-        }
+        self.write_forms(|format| render(report, format, &options))?;
         for (number, kernel) in (1..).zip(&report.kernels) {
             self.write_kernel(&format!("{number}-{}", slug(&kernel.name())), kernel)?;
         }

@@ -9,6 +9,7 @@ mod mutate;
 mod rename;
 mod run;
 
+use super::Format;
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
@@ -84,6 +85,17 @@ pub struct OutDir {
 }
 
 impl OutDir {
+    /// Writes a result in every form that it has.
+    fn write_forms(&self, render: impl Fn(Format) -> String) -> Result<(), OutDirError> {
+        let forms = [
+            ("report.json", Format::Json),
+            ("table.txt", Format::Human),
+            ("junit.xml", Format::Junit),
+            ("ktap.txt", Format::Ktap),
+        ];
+        forms.into_iter().try_for_each(|(name, format)| self.write(name, render(format).as_bytes()))
+    }
+
     /// Makes sure, before a long run, that `path` does not exist and can be created.
     ///
     /// # Errors

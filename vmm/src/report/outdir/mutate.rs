@@ -2,7 +2,6 @@
 
 use super::{OutDir, OutDirError, WIDTH, slug};
 use crate::report::{
-    Format,
     mutate::{MutateReport, Options, describe, render},
     text::clean,
 };
@@ -14,14 +13,7 @@ impl OutDir {
     /// The first file that could not be written.
     pub fn write_mutate(&self, report: &MutateReport) -> Result<(), OutDirError> {
         let options = Options { width: WIDTH, color: false };
-        for (name, format) in [
-            ("report.json", Format::Json),
-            ("table.txt", Format::Human),
-            ("junit.xml", Format::Junit),
-            ("ktap.txt", Format::Ktap),
-        ] {
-            self.write(name, render(report, format, &options).as_bytes())?;
-        }
+        self.write_forms(|format| render(report, format, &options))?;
         for (place, kernel) in (1..).zip(&report.kernels) {
             for (number, mutant) in (1..).zip(&kernel.mutants) {
                 let name = format!("mutants/{place}-{}/{number:03}-{}.txt", slug(&kernel.release), slug(&mutant.id));

@@ -3,7 +3,7 @@
 use clap::Parser;
 use nostale_guest::abi::MAX_VCPUS;
 use nostale_vmm::{
-    host::{clock, facts::Facts},
+    host::{clock, facts::Facts, knobs::Knobs},
     live::{self, Config, Hooks, Scenario},
     report::{ScenarioResult, ktap},
 };
@@ -78,9 +78,11 @@ pub fn main(scenarios: &[(&str, &str)]) -> ExitCode {
         plant: None,
         until_violation: false,
     };
+    // Without it host settings stay as they are, and what needs them is skipped or says so.
+    let knobs = Knobs::open(Knobs::default_dir()).ok();
     say(&ktap::plan(plan.len()));
     let mut hooks = Ktap { number: 0, ticks_per_us: clock::hertz() / 1e6 };
-    match live::run(&plan, &config, &facts, time, &AtomicBool::new(false), &mut hooks) {
+    match live::run(&plan, &config, &facts, knobs.as_ref(), time, &AtomicBool::new(false), &mut hooks) {
         Ok(report) => {
             report.notes.iter().for_each(|note| say(&format!("# {note}\n")));
             ExitCode::from(ktap::exit_status(report.verdict))

@@ -6,7 +6,7 @@ mod oracles;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use nostale_vmm::{
-    host::facts::Facts,
+    host::{facts::Facts, knobs::Knobs},
     live::{Config, Plant},
 };
 use std::{process::ExitCode, sync::Arc, time::Duration};
@@ -14,6 +14,8 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 /// What a live test gets.
 pub(crate) struct Bench {
     pub(crate) facts: Facts,
+    /// The host settings that `nostale run` would hold are held here, too.
+    pub(crate) knobs: Option<Knobs>,
 }
 
 /// Pages of guest memory in these tests: enough for two PMDs, few enough to be quick.
@@ -59,7 +61,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Each test loads all CPUs by itself.
     arguments.test_threads.get_or_insert(1);
-    let bench = Arc::new(Bench { facts: Facts::gather() });
+    let bench = Arc::new(Bench { facts: Facts::gather(), knobs: Knobs::open(Knobs::default_dir()).ok() });
     let trials = [machine::trials(&bench), oracles::trials(&bench), oracles::until_violation(&bench), operations::trials(&bench)];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -3,7 +3,6 @@
 use crate::{Bench, trial};
 use libtest_mimic::{Failed, Trial};
 use nostale_vmm::{
-    host::knobs::Knobs,
     live::{self, NoHooks, Scenario},
     report::Verdict,
 };
@@ -23,16 +22,15 @@ pub(crate) fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
 }
 
 fn coherent(bench: &Bench, scenario: &Scenario) -> Result<(), Failed> {
-    // The host settings that `nostale run` would hold, too.
     let mut notes = Vec::new();
-    let knobs = Knobs::open(Knobs::default_dir()).ok();
-    let _held = knobs.map(|knobs| live::prepare_knobs(std::slice::from_ref(scenario), &bench.facts, &knobs, &mut notes));
     // Some operations need the kernel's cooperation for an effect (compaction, above all): more and longer tries are fair, a
     // violation at the first is not forgiven.
     let mut last = String::new();
     for time in [400, 3000, 3000, 3000, 3000] {
         let (config, plan) = (bench.config(None), std::slice::from_ref(scenario));
-        let report = live::run(plan, &config, &bench.facts, Duration::from_millis(time), &AtomicBool::new(false), &mut NoHooks)?;
+        let (time, interrupted) = (Duration::from_millis(time), AtomicBool::new(false));
+        let mut report = live::run(plan, &config, &bench.facts, bench.knobs.as_ref(), time, &interrupted, &mut NoHooks)?;
+        notes.append(&mut report.notes);
         let Some(result) = report.scenarios.into_iter().next() else { return Err("no scenario ran".into()) };
         match result.verdict {
             Verdict::Coherent => {

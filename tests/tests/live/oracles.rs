@@ -196,8 +196,8 @@ fn run(bench: &Bench, case: &Case, plant: Option<Plant>) -> Result<ScenarioResul
         config.stall_bound = Duration::from_secs(2);
         time = Duration::from_secs(20);
     }
-    let report =
-        live::run(&plan, &config, &bench.facts, time, &AtomicBool::new(false), &mut NoHooks).map_err(|e| e.to_string())?;
+    let report = live::run(&plan, &config, &bench.facts, bench.knobs.as_ref(), time, &AtomicBool::new(false), &mut NoHooks)
+        .map_err(|e| e.to_string())?;
     report.scenarios.into_iter().next().ok_or_else(|| "no scenario ran".to_owned())
 }
 
@@ -234,7 +234,8 @@ pub(crate) fn until_violation(bench: &Arc<Bench>) -> Vec<Trial> {
             let plan = [scenario.clone(), scenario].concat();
             let config = Config { until_violation: true, ..bench.config(Some(plant)) };
             let (from, time) = (Instant::now(), Duration::from_secs(120));
-            let report = live::run(&plan, &config, &bench.facts, time, &AtomicBool::new(false), &mut NoHooks)?;
+            let report =
+                live::run(&plan, &config, &bench.facts, bench.knobs.as_ref(), time, &AtomicBool::new(false), &mut NoHooks)?;
             assert!(from.elapsed() < time / 4, "{:?} of {time:?}", from.elapsed());
             let [result] = report.scenarios.as_slice() else { return Err(format!("{report:?}").into()) };
             assert_eq!((report.verdict, result.verdict), (Verdict::Violation, Verdict::Violation), "{:?}", result.reason);

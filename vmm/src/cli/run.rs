@@ -29,11 +29,9 @@ pub(super) fn run(options: &RunOptions, common: &Common) -> Result<ExitCode, Ref
 
     let mut notes = Vec::new();
     let knobs = open_knobs(&mut notes);
-    let held = knobs.as_ref().map(|knobs| live::prepare_knobs(&plan, &facts, knobs, &mut notes));
     let result = with_progress(options.seconds, common.quiet, |hooks| {
-        live::run(&plan, &config, &facts, options.seconds, &interrupted, hooks)
+        live::run(&plan, &config, &facts, knobs.as_ref(), options.seconds, &interrupted, hooks)
     });
-    drop(held);
     let (report, kernel_log) = result;
     let mut report = report?;
     notes.append(&mut report.notes);

@@ -19,10 +19,8 @@ pub(super) fn run(request: &RunRequest, facts: &Facts, out: &mut Out) -> Result<
     // The settings are put back, for whoever asks for the next run.
     let knobs =
         Knobs::open(Knobs::default_dir()).inspect_err(|error| notes.push(format!("host settings are left alone: {error}"))).ok();
-    let held = knobs.as_ref().map(|knobs| live::prepare_knobs(&plan, facts, knobs, &mut notes));
     let mut hooks = Tell { out, kept: request.violations_kept };
-    let report = live::run(&plan, &config, facts, time, &AtomicBool::new(false), &mut hooks);
-    drop(held);
+    let report = live::run(&plan, &config, facts, knobs.as_ref(), time, &AtomicBool::new(false), &mut hooks);
     let mut report = report.map_err(|error| error.to_string())?;
     notes.append(&mut report.notes);
     notes.extend(knobs.iter().flat_map(Knobs::take_notes));

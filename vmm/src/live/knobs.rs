@@ -1,56 +1,65 @@
-//! The host settings that a plan wants, set for the time of the run and put back.
+//! The host settings that a scenario wants, held while it runs.
 
 use super::Scenario;
 use crate::{
     host::{
         facts::Facts,
-        knobs::{Guard, Knob, Knobs},
+        knobs::{Guard, Knob, Knobs, Setting},
     },
-    memory::BackingKind,
+    memory::{Backing, BackingKind},
 };
 
 const THP: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 const SHMEM: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
 
-/// Free pages on per-CPU lists are out of compaction's sight, and those lists grow by themselves to tens of thousands: keep them
-/// short where compaction is what moves pages.
-const PCP: &str = "/proc/sys/vm/percpu_pagelist_high_fraction";
-const SHORT: &str = "10000";
-
 /// Settings in force until dropped.
 #[derive(Debug, Default)]
-pub struct Held {
+pub(super) struct Held {
     _guards: Vec<Guard>,
 }
 
-/// Sets what `plan` wants. What cannot be set is a note and no error: the memory is then in smaller pages, which results say.
-pub fn prepare(plan: &[Scenario], facts: &Facts, knobs: &Knobs, notes: &mut Vec<String>) -> Held {
-    let wants = |kind| plan.iter().any(|scenario| scenario.backing.huge && scenario.backing.kind == kind);
-    let settings = [
-        (wants(BackingKind::Anon), THP, &facts.thp.enabled, "madvise"),
-        (wants(BackingKind::Memfd), SHMEM, &facts.thp.shmem_enabled, "advise"),
-    ];
+/// Sets what `scenario` wants.
+///
+/// # Errors
+/// Why a setting without which there is no point in going on is not to be had. Others come to a note.
+pub(super) fn hold(scenario: &Scenario, facts: &Facts, knobs: &Knobs, notes: &mut Vec<String>) -> Result<Held, String> {
+    let mut wanted = of_backing(scenario.backing, facts);
+    for operation in &scenario.operations {
+        for setting in (operation.settings)(facts, scenario.backing) {
+            if wanted.iter().all(|known| known.knob != setting.knob) {
+                wanted.push(setting);
+            }
+        }
+    }
     let mut held = Held::default();
-    let migrates = plan.iter().any(|scenario| scenario.operations.iter().any(|operation| operation.name == "migrate"));
-    if migrates && facts.need_numa(2).is_err() && facts.need_compaction().is_ok() {
-        match knobs.set(&Knob::number(PCP), SHORT) {
-            Ok(guard) => held._guards.push(guard),
-            Err(error) => notes.push(format!("compaction may find few pages to move: {error}")),
+    for Setting { knob, value, otherwise } in wanted {
+        match (knobs.set(&knob, &value), otherwise) {
+            (Ok(guard), _) => held._guards.push(guard),
+            (Err(error), None) => return Err(error.to_string()),
+            // Not every user may write there, and need not where it is so already.
+            (Err(_), _) if knob.read().is_ok_and(|now| now == value) => {}
+            (Err(error), Some(otherwise)) => {
+                let note = format!("{otherwise}: {error}");
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+            }
         }
     }
-    for (wanted, path, now, value) in settings {
-        let Some(now) = now.known().filter(|_| wanted) else { continue };
-        // What is there already may be there only until another run ends; to want it as well keeps it.
-        let there = now == value;
-        if !there && now != "never" && now != "deny" {
-            continue;
-        }
-        match knobs.set(&Knob::choice(path), value) {
-            Ok(guard) => held._guards.push(guard),
-            // Not every user may write there, and need not.
-            Err(_) if there => {}
-            Err(error) => notes.push(format!("{path} stays as it is: {error}")),
-        }
+    Ok(held)
+}
+
+/// Huge pages for memory that asks for them. Where they are on already, nothing is to be done.
+fn of_backing(backing: Backing, facts: &Facts) -> Vec<Setting> {
+    let (path, now, value) = match backing.kind {
+        BackingKind::Anon => (THP, &facts.thp.enabled, "madvise"),
+        BackingKind::Memfd => (SHMEM, &facts.thp.shmem_enabled, "advise"),
+        BackingKind::FileShared | BackingKind::FilePrivate => return Vec::new(),
+    };
+    // What is there already may be there only until another run ends; to want it as well keeps it.
+    let off = now.known().is_some_and(|now| now == value || now == "never" || now == "deny");
+    if !backing.huge || !off {
+        return Vec::new();
     }
-    held
+    vec![Setting::helpful(Knob::choice(path), value, "memory stays in small pages")]
 }

@@ -15,7 +15,6 @@ mod watching;
 mod writer;
 
 pub use config::{Choices, Config, Impossible};
-pub use knobs::{Held, prepare as prepare_knobs};
 pub use plan::{PlanError, Scenario, default_plan, plan};
 pub use plant::{Plant, UnknownPlant};
 pub use run::{Hooks, NoHooks, run};

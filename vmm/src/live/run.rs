@@ -1,13 +1,13 @@
 //! A whole run: one scenario after the other, with the kernel log watched throughout.
 
 use super::{
-    Config, Plant, Scenario,
+    Config, Plant, Scenario, knobs as settings,
     log::{self, LogWatch},
     session::{Session, SessionError},
     verdict::replay,
 };
 use crate::{
-    host::facts::Facts,
+    host::{facts::Facts, knobs::Knobs},
     report::{Host, RunReport, ScenarioResult, Setup, Verdict},
 };
 use nostale_notifier::addr::PAGE_SIZE;
@@ -40,7 +40,8 @@ pub struct NoHooks;
 
 impl Hooks for NoHooks {}
 
-/// Runs the whole plan in `time`, shared among the scenarios that can run here, until `interrupted`.
+/// Runs the whole plan in `time`, shared among the scenarios that can run here, until `interrupted`. Host settings that a scenario wants
+/// are held while it runs; without `knobs` they stay as they are.
 ///
 /// # Errors
 /// The first scenario could not be set up: a matter of the environment, not of coherency. When a later one cannot, that is its
@@ -49,6 +50,7 @@ pub fn run(
     plan: &[Scenario],
     config: &Config,
     facts: &Facts,
+    knobs: Option<&Knobs>,
     time: Duration,
     interrupted: &AtomicBool,
     hooks: &mut dyn Hooks,
@@ -80,13 +82,16 @@ pub fn run(
                     notes.push(format!("the kernel message could not be planted: {unavailable}"));
                 }
                 let mut enough = || interrupted.load(Relaxed) || config.until_violation && log.alarmed();
-                match Session::new(scenario, config, facts).and_then(|session| session.run(each, &mut enough)) {
-                    Ok(result) => result,
+                let held = knobs.map(|knobs| settings::hold(scenario, facts, knobs, &mut notes)).transpose();
+                let mut session = || Session::new(scenario, config, facts).and_then(|session| session.run(each, &mut enough));
+                match held.map(|_held| session()) {
+                    Err(refused) => not_run(scenario, config, Verdict::Skipped, refused, each),
+                    Ok(Ok(result)) => result,
                     // The first one says what is wrong with what was asked for; later, results are worth keeping.
-                    Err(error) if scenarios.iter().all(|done: &ScenarioResult| done.verdict == Verdict::Skipped) => {
+                    Ok(Err(error)) if scenarios.iter().all(|done: &ScenarioResult| done.verdict == Verdict::Skipped) => {
                         return Err(error);
                     }
-                    Err(error) => not_run(scenario, config, Verdict::Vacuous, format!("could not be set up: {error}"), each),
+                    Ok(Err(error)) => not_run(scenario, config, Verdict::Vacuous, format!("could not be set up: {error}"), each),
                 }
             }
         };

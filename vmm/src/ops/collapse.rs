@@ -10,6 +10,7 @@ pub(super) static OPERATION: Operation = Operation {
     effect: huge::huge_only,
     needs: |facts, _| facts.need_collapse(),
     make: |_, _| Ok(Box::new(Collapse)),
+    ..Operation::USUAL
 };
 
 struct Collapse;

@@ -3,7 +3,7 @@
 //! The old page goes back to the kernel, where a stale write would hit somebody else's memory. A pipe keeps it visible: `vmsplice`
 //! hands the pipe a reference to the physical page, and a read from the pipe tells what was written there since.
 
-use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, needs_nothing, syscall};
+use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall};
 use crate::memory::{Retired, Snapshot, Span};
 use nix::unistd::pipe2;
 use nostale_notifier::{Hva, HvaRange, addr::PAGE_SIZE, event::Stage};
@@ -19,8 +19,8 @@ pub(super) static OPERATION: Operation = Operation {
     name: "discard",
     summary: "throw contents away: MADV_DONTNEED on private memory, a punched hole in a file",
     effect: |_| Effect::Discards,
-    needs: needs_nothing,
     make: |_, _| Ok(Box::new(Discard { pipe: PagePipe::new().ok(), buffer: vec![0; PAGE_SIZE as usize] })),
+    ..Operation::USUAL
 };
 
 /// Pages that a pipe holds by default.

@@ -3,7 +3,7 @@
 //! The child is the witness. From the moment it exists its memory belongs to it alone, so nothing in it may change but by its
 //! own hand: a guest that still writes through a translation from before the fork writes into the child.
 
-use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, needs_nothing};
+use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written};
 use crate::{
     memory::{Arena, Primary, Snapshot, System},
     oracle::{Access, Oracle, Violation},
@@ -38,8 +38,8 @@ pub(super) static OPERATION: Operation = Operation {
             Effect::Preserves
         }
     },
-    needs: needs_nothing,
     make: |_, _| Ok(Box::new(Fork { report: Report::new()? })),
+    ..Operation::USUAL
 };
 
 /// Pages that a child looks at.

@@ -23,7 +23,10 @@ mod syscall;
 pub use bed::{Bed, Ledger};
 pub use syscall::OperationError;
 
-use crate::{host::facts::Facts, memory::Backing};
+use crate::{
+    host::{facts::Facts, knobs::Setting},
+    memory::Backing,
+};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::fmt;
 
@@ -88,8 +91,22 @@ pub struct Operation {
     pub effect: fn(Backing) -> Effect,
     /// What it needs of the host.
     pub needs: fn(&Facts, Backing) -> Result<(), Need>,
+    /// Host settings that are held while it runs.
+    pub settings: fn(&Facts, Backing) -> Vec<Setting>,
     /// Makes one for an arena.
     pub make: fn(&Bed<'_>, &Facts) -> Made,
+}
+
+impl Operation {
+    /// What most operations have in common: they need nothing, and want no setting. Each has a name, an effect and a maker of its own.
+    const USUAL: Self = Self {
+        name: "",
+        summary: "",
+        effect: |_| Effect::Preserves,
+        needs: |_, _| Ok(()),
+        settings: |_, _| Vec::new(),
+        make: |_, _| Err(OperationError::Unmade),
+    };
 }
 
 impl fmt::Debug for Operation {
@@ -117,8 +134,4 @@ pub static ALL: [&Operation; 11] = [
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Operation> {
     ALL.into_iter().find(|operation| operation.name == name)
-}
-
-fn needs_nothing(_: &Facts, _: Backing) -> Result<(), Need> {
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! `mremap`: pages go away and come back. `move_page_tables` in the kernel, with its short cuts for whole PMDs.
 
-use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, needs_nothing, syscall};
+use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall};
 use crate::memory::Span;
 use nostale_notifier::{Hva, HvaRange, event::Stage};
 use rand::RngExt;
@@ -10,8 +10,8 @@ pub(super) static OPERATION: Operation = Operation {
     name: "mremap",
     summary: "move pages away and back: ranges, single pages, onto an occupied place, whole PMDs, into an earlier VMA",
     effect: |_| Effect::Preserves,
-    needs: needs_nothing,
     make: |_, _| Ok(Box::new(Mremap { only: None })),
+    ..Operation::USUAL
 };
 
 /// Only the way of seed S0: the second half of a range follows the first, so that its destination merges into the VMA that the
@@ -20,8 +20,8 @@ pub(super) static MERGE: Operation = Operation {
     name: "mremap-merge",
     summary: "move pages so that the destination merges into an earlier VMA (the bad order of rmap_walk)",
     effect: |_| Effect::Preserves,
-    needs: needs_nothing,
     make: |_, _| Ok(Box::new(Mremap { only: Some(Way::Merge) })),
+    ..Operation::USUAL
 };
 
 #[derive(Clone, Copy, Debug)]

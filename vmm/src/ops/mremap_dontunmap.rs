@@ -16,6 +16,7 @@ pub(super) static OPERATION: Operation = Operation {
         if backing.is_shared() { facts.need_mremap_dontunmap_shared() } else { facts.need_mremap_dontunmap() }
     },
     make: |_, _| Ok(Box::new(DontUnmap)),
+    ..Operation::USUAL
 };
 
 struct DontUnmap;

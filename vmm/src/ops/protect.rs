@@ -1,6 +1,6 @@
 //! `protect`: write access is taken away (read-only, or none at all) and given back.
 
-use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, huge, needs_nothing, own_vma::OwnVma, syscall};
+use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, huge, own_vma::OwnVma, syscall};
 use crate::{
     memory::{Snapshot, Span},
     oracle::permission,
@@ -13,8 +13,8 @@ pub(super) static OPERATION: Operation = Operation {
     name: "protect",
     summary: "mprotect read-only or none, look twice whether anybody still writes, and give access back",
     effect: |_| Effect::Preserves,
-    needs: needs_nothing,
     make: |_, _| Ok(Box::new(Protect)),
+    ..Operation::USUAL
 };
 
 struct Protect;

@@ -1,6 +1,6 @@
 //! `remap`: `mmap(MAP_FIXED)` of another offset of the same file, over pages in use.
 
-use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, needs_nothing, replace, syscall};
+use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, replace, syscall};
 use nostale_notifier::addr::PAGE_SIZE;
 
 /// The operation.
@@ -10,8 +10,8 @@ pub(super) static OPERATION: Operation = Operation {
     effect: |backing| {
         if backing.is_shared() { Effect::Exchanges } else { Effect::Inapplicable("private memory has no other page to map") }
     },
-    needs: needs_nothing,
     make: |_, _| Ok(Box::new(Remap)),
+    ..Operation::USUAL
 };
 
 struct Remap;

@@ -12,6 +12,7 @@ pub(super) static OPERATION: Operation = Operation {
     },
     needs: |facts, _| facts.need_remap_file_pages(),
     make: |_, _| Ok(Box::new(RemapFilePages)),
+    ..Operation::USUAL
 };
 
 struct RemapFilePages;

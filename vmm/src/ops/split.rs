@@ -12,6 +12,7 @@ pub(super) static OPERATION: Operation = Operation {
     effect: huge::huge_only,
     needs: |facts, _| facts.need_collapse(),
     make: |_, _| Ok(Box::new(Split)),
+    ..Operation::USUAL
 };
 
 struct Split;

@@ -26,6 +26,9 @@ pub enum OperationError {
         /// Why.
         source: std::io::Error,
     },
+    /// An entry of the catalogue has no maker.
+    #[error("the operation has no maker")]
+    Unmade,
     /// Pages of the arena could not be reached although no operation had them.
     #[error("{what}: page at {at} is not there")]
     Lost {

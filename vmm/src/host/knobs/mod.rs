@@ -27,6 +27,7 @@ mod journal;
 mod knob;
 mod process;
 mod restore;
+mod setting;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,7 @@ pub use guard::{Guard, ReleaseError};
 pub use journal::JournalError;
 pub use knob::{Kind, Knob, KnobError};
 pub use restore::{Outcome, Restored};
+pub use setting::Setting;
 
 use journal::{Entry, Holder, Journal};
 use restore::{holds_ours, restore};

@@ -28,7 +28,6 @@ pub(super) fn reach(request: &RunRequest, facts: &Facts, out: &mut Out) -> Resul
     let mut notes = Vec::new();
     let knobs =
         Knobs::open(Knobs::default_dir()).inspect_err(|error| notes.push(format!("host settings are left alone: {error}"))).ok();
-    let _held = knobs.as_ref().map(|knobs| live::prepare_knobs(&plan, facts, knobs, &mut notes));
     let quiet = knobs.as_ref().map(|knobs| knobs.set(&Knob::number(NUMA_BALANCING), "0"));
     if let Some(Err(error)) = quiet.as_ref().filter(|_| Path::new(NUMA_BALANCING).exists()) {
         notes.push(format!("sites may be reached by NUMA balancing and not by the scenario: {error}"));
@@ -47,7 +46,8 @@ pub(super) fn reach(request: &RunRequest, facts: &Facts, out: &mut Out) -> Resul
         say(&starts(scenario, each));
         probes.clear().map_err(|error| error.to_string())?;
         let mut kernel = Kernel(&mut say);
-        let report = live::run(std::slice::from_ref(scenario), &config, facts, each, &AtomicBool::new(false), &mut kernel);
+        let report =
+            live::run(std::slice::from_ref(scenario), &config, facts, knobs.as_ref(), each, &AtomicBool::new(false), &mut kernel);
         let counted = probes.read().map_err(|error| error.to_string())?;
         let result = report.map_err(|error| format!("{scenario}: {error}"))?.scenarios.pop();
         let Some(result) = result else { continue };

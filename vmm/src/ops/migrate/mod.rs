@@ -5,7 +5,10 @@ mod compaction;
 mod nodes;
 
 use super::{Bed, Effect, Made, Operation};
-use crate::host::facts::{Facts, Need};
+use crate::host::{
+    facts::{Facts, Need},
+    knobs::{Knob, Setting},
+};
 use crate::memory::Backing;
 
 /// The operation.
@@ -14,7 +17,9 @@ pub(super) static OPERATION: Operation = Operation {
     summary: "page migration: move_pages between NUMA nodes, or memory compaction where there is only one",
     effect: |_| Effect::Preserves,
     needs,
+    settings,
     make,
+    ..Operation::USUAL
 };
 
 fn needs(facts: &Facts, backing: Backing) -> Result<(), Need> {
@@ -27,6 +32,16 @@ fn needs(facts: &Facts, backing: Backing) -> Result<(), Need> {
     }
     facts.need_compaction()?;
     facts.need_pagemap()
+}
+
+/// Free pages on per-CPU lists are out of compaction's sight, and those lists grow by themselves to tens of thousands: keep them
+/// short where compaction is what moves pages.
+fn settings(facts: &Facts, _: Backing) -> Vec<Setting> {
+    if facts.need_numa(2).is_ok() {
+        return Vec::new();
+    }
+    let lists = Knob::number("/proc/sys/vm/percpu_pagelist_high_fraction");
+    vec![Setting::helpful(lists, "10000", "compaction may find few pages to move")]
 }
 
 fn make(bed: &Bed<'_>, facts: &Facts) -> Made {

@@ -53,7 +53,7 @@ fn fares(operation: &Operation, backing: Backing, facts: &Facts) -> Fares {
 
 /// What doctor says, for programs.
 pub(crate) fn as_json(facts: &Facts) -> serde_json::Value {
-    let operations = ops::ALL.map(|operation| {
+    let operations = ops::all().map(|operation| {
         let backings: serde_json::Map<_, _> = Backing::ALL
             .into_iter()
             .map(|backing| {
@@ -67,6 +67,7 @@ pub(crate) fn as_json(facts: &Facts) -> serde_json::Value {
             .collect();
         json!({"name": operation.name, "summary": operation.summary, "backings": backings})
     });
+    let operations: Vec<_> = operations.collect();
     json!({"version": 1, "facts": facts, "operations": operations})
 }
 
@@ -103,7 +104,7 @@ fn subjects(rows: &[Row], colour: bool) -> Columns {
 fn operations(facts: &Facts, colour: bool) -> Columns {
     let mut columns = Columns::new([Column::Word, Column::Text(0), Column::Text(0)]);
     columns.header(["operation", "runs here on", "what it does, and what it needs"].map(str::to_owned).to_vec());
-    for operation in ops::ALL {
+    for operation in ops::all() {
         let mut runs = Vec::new();
         let mut needs: Vec<(Need, Vec<&str>)> = Vec::new();
         for backing in Backing::ALL {

@@ -56,7 +56,7 @@ impl fmt::Display for Scenario {
 #[derive(Debug, Error)]
 pub enum PlanError {
     /// No such operation.
-    #[error("unknown operation '{name}'{}; known: {}", did_you_mean(name, ops::ALL.iter().map(|operation| operation.name)), names())]
+    #[error("unknown operation '{name}'{}; known: {}", did_you_mean(name, ops::all().map(|operation| operation.name)), names())]
     Operation {
         /// As given.
         name: String,
@@ -76,32 +76,30 @@ pub enum PlanError {
 }
 
 fn names() -> String {
-    ops::ALL.map(|operation| operation.name).join(", ")
+    ops::all().map(|operation| operation.name).collect::<Vec<_>>().join(", ")
 }
 
 fn backings() -> String {
     Backing::ALL.map(Backing::name).join(", ")
 }
 
-/// What a run without options does: the founding scenarios, then each operation on the backings where it takes different paths
-/// through the kernel.
-const DEFAULT: &[(&str, &[Backing])] = &[
+/// The founding scenarios: with what a run without options begins, before it tries each operation by itself.
+const FOUNDING: &[(&str, Backing)] = &[
     // S0: mremap against migration on the same pages, with destinations that merge into an earlier VMA.
-    ("mremap-merge+migrate", &[Backing::ANON]),
+    ("mremap-merge+migrate", Backing::ANON),
     // S2: the flood, with third threads.
-    ("remap-file-pages", &[Backing::MEMFD]),
+    ("remap-file-pages", Backing::MEMFD),
     // S4: migration under fork chains and VMA splits.
-    ("migrate+fork+protect", &[Backing::ANON]),
-    ("mremap", &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD, Backing::FILE_PRIVATE]),
-    ("mremap-dontunmap", &[Backing::ANON, Backing::MEMFD]),
-    ("remap", &[Backing::MEMFD, Backing::FILE_SHARED]),
-    ("migrate", &[Backing::ANON, Backing::MEMFD]),
-    ("collapse", &[Backing::ANON_THP, Backing::MEMFD_THP]),
-    ("split", &[Backing::ANON_THP]),
-    ("fork", &[Backing::ANON, Backing::ANON_THP, Backing::FILE_PRIVATE]),
-    ("protect", &[Backing::ANON, Backing::MEMFD, Backing::MEMFD_THP]),
-    ("discard", &[Backing::ANON, Backing::MEMFD, Backing::FILE_PRIVATE]),
+    ("migrate+fork+protect", Backing::ANON),
 ];
+
+/// What a run without options does: operations, and the backings on which each is tried.
+fn usual() -> impl Iterator<Item = (Vec<&'static Operation>, Vec<Backing>)> {
+    let founding = FOUNDING.iter().map(|&(text, backing)| (operations(text).unwrap_or_default(), vec![backing]));
+    let founded = |operation: &Operation| FOUNDING.iter().any(|(text, _)| *text == operation.name);
+    let each = ops::all().filter(move |operation| !operation.usual.is_empty() && !founded(operation));
+    founding.chain(each.map(|operation| (vec![operation], operation.usual.to_vec())))
+}
 
 fn operations(text: &str) -> Result<Vec<&'static Operation>, PlanError> {
     let mut found: Vec<&'static Operation> = Vec::new();
@@ -118,11 +116,10 @@ fn operations(text: &str) -> Result<Vec<&'static Operation>, PlanError> {
 /// The plan of a run without options.
 #[must_use]
 pub fn default_plan() -> Vec<Scenario> {
-    let scenarios = DEFAULT.iter().flat_map(|(text, backings)| {
-        let operations = operations(text).unwrap_or_default();
-        backings.iter().map(move |&backing| Scenario { operations: operations.clone(), backing })
-    });
-    scenarios.collect()
+    let on = |(operations, backings): (Vec<_>, Vec<_>)| {
+        backings.into_iter().map(move |backing| Scenario { operations: operations.clone(), backing })
+    };
+    usual().flat_map(on).collect()
 }
 
 /// The plan for lists of operations (`mremap`, `mremap+migrate`, `all`) and backings (`anon`, `all`); without either, the
@@ -144,8 +141,8 @@ pub fn plan(ops_asked: Option<&[String]>, backings_asked: Option<&[String]>) -> 
     let Some(asked) = ops_asked else {
         let mut scenarios = default_plan();
         if let Some(backings) = backings {
-            let mut texts: Vec<_> = DEFAULT.iter().map(|(text, _)| operations(text).unwrap_or_default()).collect();
-            scenarios = cross(&mut texts, &backings);
+            let mut lists: Vec<_> = usual().map(|(operations, _)| operations).collect();
+            scenarios = cross(&mut lists, &backings);
             scenarios.retain(|scenario| scenario.inapplicable().is_none());
         }
         return Ok(scenarios);
@@ -155,7 +152,7 @@ pub fn plan(ops_asked: Option<&[String]>, backings_asked: Option<&[String]>) -> 
     }
     let all = asked.iter().any(|name| name == "all");
     let mut lists: Vec<Vec<&'static Operation>> = if all {
-        ops::ALL.iter().map(|operation| vec![*operation]).collect()
+        ops::all().map(|operation| vec![operation]).collect()
     } else {
         asked.iter().map(|text| operations(text)).collect::<Result<_, _>>()?
     };
@@ -180,9 +177,10 @@ fn cross(lists: &mut Vec<Vec<&'static Operation>>, backings: &[Backing]) -> Vec<
 /// The backings of the default plan for these operations; for others, the first that they all apply to.
 fn usual_backings(operations: Vec<&'static Operation>) -> Vec<Scenario> {
     let scenario = |backing| Scenario { operations: operations.clone(), backing };
-    let name = scenario(Backing::ANON).name();
-    if let Some((_, backings)) = DEFAULT.iter().find(|(text, _)| *text == name) {
-        return backings.iter().copied().map(scenario).collect();
+    let same =
+        |known: &[&Operation]| known.iter().map(|operation| operation.name).eq(operations.iter().map(|operation| operation.name));
+    if let Some((_, backings)) = usual().find(|(known, _)| same(known)) {
+        return backings.into_iter().map(scenario).collect();
     }
     let mut fitting = Backing::ALL.into_iter().map(scenario).filter(|scenario| scenario.inapplicable().is_none());
     // Where none fits, say why for the first.
@@ -204,7 +202,8 @@ mod tests {
         {
             assert!(plan.iter().any(|scenario| scenario.name() == name && scenario.backing.name() == backing), "{name}");
         }
-        for operation in ops::ALL {
+        // mremap-merge is there with migrate.
+        for operation in ops::all().filter(|operation| !operation.usual.is_empty() || operation.name == "mremap-merge") {
             assert!(plan.iter().any(|scenario| scenario.operations.iter().any(|op| op.name == operation.name)), "{operation:?}");
         }
         assert!(plan.iter().all(|scenario| scenario.inapplicable().is_none()));

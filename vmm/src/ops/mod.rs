@@ -1,23 +1,16 @@
-//! Host operations: the ways in which a host changes the memory under a guest. One file each.
+//! Host operations: the ways in which a host changes the memory under a guest. One file each, in families.
 //!
 //! To add one: copy the file of the nearest relative, describe it (what it preserves or replaces on which backing, what it
-//! needs), perform it once in [`HostOperation::perform`], and add its [`Operation`] to [`ALL`].
+//! needs, which host settings it wants), perform it once in [`HostOperation::perform`], and add its [`Operation`] to its family's
+//! list.
 
 mod bed;
-mod collapse;
-mod discard;
-mod fork;
 mod hot;
 mod huge;
-mod migrate;
-mod mremap;
-mod mremap_dontunmap;
+mod moving;
 mod own_vma;
-mod protect;
-mod remap;
-mod remap_file_pages;
-mod replace;
-mod split;
+mod protecting;
+mod replacing;
 mod syscall;
 
 pub use bed::{Bed, Ledger};
@@ -87,6 +80,9 @@ pub struct Operation {
     pub name: &'static str,
     /// One line on what it does.
     pub summary: &'static str,
+    /// The backings on which it takes different paths through the kernel: where a run without options tries it. None for what
+    /// has to be asked for by name.
+    pub usual: &'static [Backing],
     /// What it does to the contents of a backing.
     pub effect: fn(Backing) -> Effect,
     /// What it needs of the host.
@@ -102,6 +98,7 @@ impl Operation {
     const USUAL: Self = Self {
         name: "",
         summary: "",
+        usual: &[],
         effect: |_| Effect::Preserves,
         needs: |_, _| Ok(()),
         settings: |_, _| Vec::new(),
@@ -115,23 +112,14 @@ impl fmt::Debug for Operation {
     }
 }
 
-/// All operations, in the order in which people are shown them.
-pub static ALL: [&Operation; 11] = [
-    &mremap::OPERATION,
-    &mremap::MERGE,
-    &mremap_dontunmap::OPERATION,
-    &remap::OPERATION,
-    &remap_file_pages::OPERATION,
-    &migrate::OPERATION,
-    &collapse::OPERATION,
-    &split::OPERATION,
-    &fork::OPERATION,
-    &protect::OPERATION,
-    &discard::OPERATION,
-];
+/// All operations, family by family, in the order in which people are shown them.
+pub fn all() -> impl Iterator<Item = &'static Operation> + Clone {
+    let families = [moving::OPERATIONS, replacing::OPERATIONS, huge::OPERATIONS, protecting::OPERATIONS];
+    families.into_iter().flatten().copied()
+}
 
 /// The operation with this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Operation> {
-    ALL.into_iter().find(|operation| operation.name == name)
+    all().find(|operation| operation.name == name)
 }

@@ -10,7 +10,7 @@
 //! finds no hole (`migrate_pages` returns -ENOMEM). And all holes of a pass together are more than what per-CPU free lists keep
 //! out of compaction's sight.
 
-use super::super::{Bed, Done, HostOperation, OperationError, Rng};
+use crate::ops::{Bed, Done, HostOperation, OperationError, Rng};
 use crate::{host::facts::Facts, memory::Pagemap};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, munmap};
 use nostale_guest::page::VALUE;
@@ -47,7 +47,7 @@ fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> OperationError {
 }
 
 impl Compaction {
-    pub(super) fn new(bed: &Bed<'_>, facts: &Facts) -> Result<Self, OperationError> {
+    pub(in crate::ops) fn new(bed: &Bed<'_>, facts: &Facts) -> Result<Self, OperationError> {
         let part = bed.arena.home().part(0, bed.arena.pages().min(MOST)).unwrap_or(bed.arena.home());
         // An eighth of what is available: a test must not push the host into reclaim.
         let affordable = facts.memory.available_bytes.known().map_or(0, |&bytes| bytes / 8 / PAGE_SIZE);

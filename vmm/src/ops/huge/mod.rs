@@ -1,13 +1,19 @@
-//! Huge pages, gathered and cut up: what `collapse` and `split` have in common. Each needs what the other does to start from.
+//! Huge pages, gathered and cut up. Each operation needs what the other does to start from.
 
-use super::{Effect, OperationError, Rng, syscall};
+mod collapse;
+mod split;
+
+use super::{Effect, Operation, OperationError, Rng, syscall};
 use crate::memory::{Backing, BackingKind};
 use nix::errno::Errno;
 use nostale_notifier::HvaRange;
 use rand::RngExt;
 
+/// These operations.
+pub(super) static OPERATIONS: &[&Operation] = &[&collapse::OPERATION, &split::OPERATION];
+
 /// Only memory that may have huge pages.
-pub(super) fn huge_only(backing: Backing) -> Effect {
+pub(in crate::ops) fn huge_only(backing: Backing) -> Effect {
     match (backing.kind, backing.huge) {
         (_, false) => Effect::Inapplicable("advised against huge pages; the -thp backings have them"),
         (BackingKind::Anon | BackingKind::Memfd, true) => Effect::Preserves,
@@ -19,7 +25,7 @@ pub(super) fn huge_only(backing: Backing) -> Effect {
 }
 
 /// Collapses one PMD's worth of pages. `false` when the kernel could not just now (pages in flight, no free huge page).
-pub(super) fn collapse(range: HvaRange) -> Result<bool, OperationError> {
+pub(in crate::ops) fn collapse(range: HvaRange) -> Result<bool, OperationError> {
     const MADV_COLLAPSE: i32 = 25;
     match syscall::advise("madvise(COLLAPSE)", range, MADV_COLLAPSE) {
         Ok(()) => Ok(true),
@@ -31,7 +37,7 @@ pub(super) fn collapse(range: HvaRange) -> Result<bool, OperationError> {
 }
 
 /// Takes write access to one page of `range` away and gives it back: the VMA is cut, and the PMD with it.
-pub(super) fn cut_up(range: HvaRange, rng: &mut Rng) -> Result<(), OperationError> {
+pub(in crate::ops) fn cut_up(range: HvaRange, rng: &mut Rng) -> Result<(), OperationError> {
     if let Some(part) = range.part(rng.random_range(1..range.pages() - 1), 1) {
         syscall::protect(part, libc::PROT_READ)?;
         syscall::protect(part, libc::PROT_READ | libc::PROT_WRITE)?;

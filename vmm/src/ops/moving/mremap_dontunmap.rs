@@ -1,16 +1,17 @@
 //! `mremap(MREMAP_DONTUNMAP)`: pages go away, and their place stays mapped. On private memory the guest goes on with fresh
 //! pages there; afterwards both are put together again.
 
-use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall};
 use crate::memory::{Backing, Span};
+use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall};
 use nostale_guest::page::GENERATION;
 use nostale_notifier::event::Stage;
 use rand::RngExt;
 
 /// The operation.
-pub(super) static OPERATION: Operation = Operation {
+pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "mremap-dontunmap",
     summary: "move pages away but leave their place mapped; writers go on there with fresh pages",
+    usual: &[Backing::ANON, Backing::MEMFD],
     effect: |backing: Backing| if backing.is_shared() { Effect::Preserves } else { Effect::Gathers },
     needs: |facts, backing| {
         if backing.is_shared() { facts.need_mremap_dontunmap_shared() } else { facts.need_mremap_dontunmap() }

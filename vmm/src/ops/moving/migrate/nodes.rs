@@ -1,6 +1,6 @@
 //! Migration between NUMA nodes by `move_pages(2)`: exactly the pages one names, as often as one likes.
 
-use super::super::{Bed, Done, HostOperation, OperationError, Rng, syscall};
+use crate::ops::{Bed, Done, HostOperation, OperationError, Rng, syscall};
 use nix::errno::Errno;
 use nostale_notifier::event::Stage;
 use rand::RngExt;
@@ -12,7 +12,7 @@ pub(super) struct BetweenNodes {
 }
 
 impl BetweenNodes {
-    pub(super) fn new(nodes: Vec<i32>) -> Self {
+    pub(in crate::ops) fn new(nodes: Vec<i32>) -> Self {
         Self { nodes, shared: true }
     }
 }

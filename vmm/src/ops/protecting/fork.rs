@@ -3,7 +3,8 @@
 //! The child is the witness. From the moment it exists its memory belongs to it alone, so nothing in it may change but by its
 //! own hand: a guest that still writes through a translation from before the fork writes into the child.
 
-use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written};
+use crate::memory::Backing;
+use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written};
 use crate::{
     memory::{Arena, Primary, Snapshot, System},
     oracle::{Access, Oracle, Violation},
@@ -28,9 +29,10 @@ use std::{
 };
 
 /// The operation.
-pub(super) static OPERATION: Operation = Operation {
+pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "fork",
     summary: "fork: the child looks on, writes, leaves at once, or forks again; its copy must not change",
+    usual: &[Backing::ANON, Backing::ANON_THP, Backing::FILE_PRIVATE],
     effect: |backing| {
         if backing.is_shared() {
             Effect::Inapplicable("fork copies no page tables of shared mappings, so nothing is invalidated")

@@ -1,12 +1,15 @@
 //! `remap-file-pages`: the flood of seed S2. Emulated by the kernel since 4.0 (it makes a VMA for each page), but still the call
 //! that databases made "zillions of times on the same vma".
 
-use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, replace, syscall};
+use super::replace;
+use crate::memory::Backing;
+use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall};
 
 /// The operation.
-pub(super) static OPERATION: Operation = Operation {
+pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "remap-file-pages",
     summary: "the flood of seed S2: remap_file_pages(2) over pages in use, with third threads watching",
+    usual: &[Backing::MEMFD],
     effect: |backing| {
         if backing.is_shared() { Effect::Exchanges } else { Effect::Inapplicable("remap_file_pages wants a shared mapping") }
     },

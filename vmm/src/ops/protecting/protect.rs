@@ -1,6 +1,7 @@
 //! `protect`: write access is taken away (read-only, or none at all) and given back.
 
-use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, huge, own_vma::OwnVma, syscall};
+use crate::memory::Backing;
+use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, huge, own_vma::OwnVma, syscall};
 use crate::{
     memory::{Snapshot, Span},
     oracle::permission,
@@ -9,9 +10,10 @@ use nostale_notifier::{Hva, event::Stage};
 use rand::RngExt;
 
 /// The operation.
-pub(super) static OPERATION: Operation = Operation {
+pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "protect",
     summary: "mprotect read-only or none, look twice whether anybody still writes, and give access back",
+    usual: &[Backing::ANON, Backing::MEMFD, Backing::MEMFD_THP],
     effect: |_| Effect::Preserves,
     make: |_, _| Ok(Box::new(Protect)),
     ..Operation::USUAL

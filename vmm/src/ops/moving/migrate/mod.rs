@@ -4,22 +4,22 @@
 mod compaction;
 mod nodes;
 
-use super::{Bed, Effect, Made, Operation};
 use crate::host::{
     facts::{Facts, Need},
     knobs::{Knob, Setting},
 };
 use crate::memory::Backing;
+use crate::ops::{Bed, Effect, Made, Operation};
 
 /// The operation.
-pub(super) static OPERATION: Operation = Operation {
+pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "migrate",
     summary: "page migration: move_pages between NUMA nodes, or memory compaction where there is only one",
+    usual: &[Backing::ANON, Backing::MEMFD],
     effect: |_| Effect::Preserves,
     needs,
     settings,
     make,
-    ..Operation::USUAL
 };
 
 fn needs(facts: &Facts, backing: Backing) -> Result<(), Need> {

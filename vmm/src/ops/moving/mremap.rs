@@ -1,14 +1,16 @@
 //! `mremap`: pages go away and come back. `move_page_tables` in the kernel, with its short cuts for whole PMDs.
 
-use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall};
+use crate::memory::Backing;
 use crate::memory::Span;
+use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall};
 use nostale_notifier::{Hva, HvaRange, event::Stage};
 use rand::RngExt;
 
 /// All ways of moving there and back.
-pub(super) static OPERATION: Operation = Operation {
+pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "mremap",
     summary: "move pages away and back: ranges, single pages, onto an occupied place, whole PMDs, into an earlier VMA",
+    usual: &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD, Backing::FILE_PRIVATE],
     effect: |_| Effect::Preserves,
     make: |_, _| Ok(Box::new(Mremap { only: None })),
     ..Operation::USUAL
@@ -16,7 +18,7 @@ pub(super) static OPERATION: Operation = Operation {
 
 /// Only the way of seed S0: the second half of a range follows the first, so that its destination merges into the VMA that the
 /// first half has made, an *earlier* one in the list that rmap walks.
-pub(super) static MERGE: Operation = Operation {
+pub(in crate::ops) static MERGE: Operation = Operation {
     name: "mremap-merge",
     summary: "move pages so that the destination merges into an earlier VMA (the bad order of rmap_walk)",
     effect: |_| Effect::Preserves,
@@ -90,7 +92,7 @@ fn transfer(from: HvaRange, to: HvaRange, pieces: u64) -> Result<(), OperationEr
 }
 
 /// The claimed pages were just moved to `away`. Publishes that, sees that nobody writes them there, and prepares their return.
-pub(super) fn watch_away(bed: &Bed<'_>, claim: &Span, away: HvaRange, generation: u64, rng: &mut Rng) {
+pub(in crate::ops) fn watch_away(bed: &Bed<'_>, claim: &Span, away: HvaRange, generation: u64, rng: &mut Rng) {
     let retired: Vec<(Hva, _)> = bed.retire(claim, away, generation);
     bed.note(Stage::Returned, claim.range(), generation);
     bed.publish(claim, generation);

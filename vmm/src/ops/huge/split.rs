@@ -1,14 +1,16 @@
 //! `split`: a huge translation is cut up because a part of it is treated differently (`__split_huge_pmd`).
 
-use super::{Bed, Done, HostOperation, Operation, OperationError, Rng, huge, mremap, syscall};
+use crate::memory::Backing;
 use crate::memory::Span;
+use crate::ops::{Bed, Done, HostOperation, Operation, OperationError, Rng, huge, moving::mremap, syscall};
 use nostale_notifier::event::Stage;
 use rand::RngExt;
 
 /// The operation.
-pub(super) static OPERATION: Operation = Operation {
+pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "split",
     summary: "cut a huge page up by protecting or moving a part of it, then collapse it again",
+    usual: &[Backing::ANON_THP, Backing::MEMFD_THP],
     effect: huge::huge_only,
     needs: |facts, _| facts.need_collapse(),
     make: |_, _| Ok(Box::new(Split)),

@@ -3,8 +3,9 @@
 //! The old page goes back to the kernel, where a stale write would hit somebody else's memory. A pipe keeps it visible: `vmsplice`
 //! hands the pipe a reference to the physical page, and a read from the pipe tells what was written there since.
 
-use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall};
+use crate::memory::Backing;
 use crate::memory::{Retired, Snapshot, Span};
+use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall};
 use nix::unistd::pipe2;
 use nostale_notifier::{Hva, HvaRange, addr::PAGE_SIZE, event::Stage};
 use rand::RngExt;
@@ -15,9 +16,10 @@ use std::{
 };
 
 /// The operation.
-pub(super) static OPERATION: Operation = Operation {
+pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "discard",
     summary: "throw contents away: MADV_DONTNEED on private memory, a punched hole in a file",
+    usual: &[Backing::ANON, Backing::MEMFD, Backing::FILE_PRIVATE],
     effect: |_| Effect::Discards,
     make: |_, _| Ok(Box::new(Discard { pipe: PagePipe::new().ok(), buffer: vec![0; PAGE_SIZE as usize] })),
     ..Operation::USUAL

@@ -1,12 +1,15 @@
 //! `remap`: `mmap(MAP_FIXED)` of another offset of the same file, over pages in use.
 
-use super::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, replace, syscall};
+use super::replace;
+use crate::memory::Backing;
+use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall};
 use nostale_notifier::addr::PAGE_SIZE;
 
 /// The operation.
-pub(super) static OPERATION: Operation = Operation {
+pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "remap",
     summary: "map another page of the same file over a page in use (mmap MAP_FIXED)",
+    usual: &[Backing::MEMFD, Backing::FILE_SHARED],
     effect: |backing| {
         if backing.is_shared() { Effect::Exchanges } else { Effect::Inapplicable("private memory has no other page to map") }
     },

@@ -1,12 +1,14 @@
 //! `collapse`: base pages are copied into one huge page (`MADV_COLLAPSE`), new pfns with the same contents.
 
-use super::{Bed, Done, HostOperation, Operation, OperationError, Rng, huge};
+use crate::memory::Backing;
+use crate::ops::{Bed, Done, HostOperation, Operation, OperationError, Rng, huge};
 use nostale_notifier::event::Stage;
 
 /// The operation.
-pub(super) static OPERATION: Operation = Operation {
+pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "collapse",
     summary: "MADV_COLLAPSE: copy base pages into a huge page, after cutting the last one up",
+    usual: &[Backing::ANON_THP, Backing::MEMFD_THP],
     effect: huge::huge_only,
     needs: |facts, _| facts.need_collapse(),
     make: |_, _| Ok(Box::new(Collapse)),

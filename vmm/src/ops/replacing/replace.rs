@@ -1,13 +1,13 @@
 //! Exchanging one page of the arena's file for another, under the eyes of third threads: what `remap` and `remap-file-pages`
 //! have in common. They differ in the system call.
 
-use super::{Bed, Done, OperationError, Rng};
 use crate::memory::{Frame, Retired};
+use crate::ops::{Bed, Done, OperationError, Rng};
 use nostale_guest::page::GENERATION;
 use nostale_notifier::{HvaRange, event::Stage};
 
 /// Puts another frame in the place of a page, by `exchange(place, frame)`.
-pub(super) fn perform(
+pub(in crate::ops) fn perform(
     bed: &Bed<'_>,
     rng: &mut Rng,
     exchange: impl Fn(HvaRange, Frame) -> Result<(), OperationError>,

@@ -1,6 +1,9 @@
 //! Every oracle can fail: a deliberately wrong host trips it, and the same scenario without the fault is coherent.
 
+mod cases;
+
 use crate::{Bench, trial};
+use cases::Case;
 use libtest_mimic::Trial;
 use nostale_vmm::{
     live::{self, Config, NoHooks, Plant},
@@ -12,158 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-struct Case {
-    name: &'static str,
-    operation: &'static str,
-    backing: &'static str,
-    plant: Plant,
-    verdict: Verdict,
-    /// The oracle that must be named; `None` where the verdict itself says it.
-    oracle: Option<Oracle>,
-    /// What the reason must mention.
-    reason: &'static str,
-}
-
-const CASES: &[Case] = &[
-    Case {
-        name: "conservation",
-        operation: "mremap",
-        backing: "anon",
-        plant: Plant::OldCopy,
-        verdict: Verdict::Violation,
-        oracle: Some(Oracle::Conservation),
-        reason: "conservation",
-    },
-    Case {
-        name: "conservation_over_a_whole_file",
-        operation: "remap",
-        backing: "memfd",
-        plant: Plant::OldCopy,
-        verdict: Verdict::Violation,
-        oracle: Some(Oracle::Conservation),
-        reason: "conservation",
-    },
-    Case {
-        name: "finality",
-        operation: "remap",
-        backing: "memfd",
-        plant: Plant::StaleTranslation,
-        verdict: Verdict::Violation,
-        oracle: Some(Oracle::Finality),
-        reason: "finality",
-    },
-    Case {
-        name: "finality_of_pages_moved_away",
-        operation: "mremap",
-        backing: "memfd",
-        plant: Plant::StaleTranslation,
-        verdict: Verdict::Violation,
-        oracle: Some(Oracle::Finality),
-        reason: "finality",
-    },
-    Case {
-        name: "third_thread",
-        operation: "remap-file-pages",
-        backing: "memfd",
-        plant: Plant::StillRunning,
-        verdict: Verdict::Violation,
-        oracle: Some(Oracle::ThirdThread),
-        reason: "third-thread",
-    },
-    Case {
-        name: "freshness_of_host_values",
-        operation: "mremap",
-        backing: "anon",
-        plant: Plant::UnwrittenValue,
-        verdict: Verdict::Violation,
-        oracle: Some(Oracle::Freshness),
-        reason: "freshness",
-    },
-    Case {
-        name: "freshness_of_generations",
-        operation: "remap",
-        backing: "memfd",
-        plant: Plant::StaleTranslation,
-        verdict: Verdict::Violation,
-        oracle: Some(Oracle::Freshness),
-        reason: "freshness",
-    },
-    Case {
-        name: "permission",
-        operation: "protect",
-        backing: "memfd",
-        plant: Plant::StaleTranslation,
-        verdict: Verdict::Violation,
-        oracle: Some(Oracle::Permission),
-        reason: "permission",
-    },
-    Case {
-        name: "progress",
-        operation: "protect",
-        backing: "anon",
-        plant: Plant::HeldVcpu,
-        verdict: Verdict::Stuck,
-        oracle: None,
-        reason: "vCPU 0",
-    },
-    Case {
-        name: "kernel",
-        operation: "protect",
-        backing: "anon",
-        plant: Plant::KernelMessage,
-        verdict: Verdict::Violation,
-        oracle: Some(Oracle::Kernel),
-        reason: "BUG: nostale planted",
-    },
-    Case {
-        name: "vacuity",
-        operation: "collapse",
-        backing: "anon-thp",
-        plant: Plant::Ring0,
-        verdict: Verdict::Vacuous,
-        oracle: None,
-        reason: "secondary MMU",
-    },
-    Case {
-        name: "finality_of_private_pages_moved_away",
-        operation: "mremap",
-        backing: "anon",
-        plant: Plant::StrayWrite,
-        verdict: Verdict::Violation,
-        oracle: Some(Oracle::Finality),
-        reason: "finality",
-    },
-    Case {
-        name: "finality_of_private_pages_left_behind",
-        operation: "mremap-dontunmap",
-        backing: "anon",
-        plant: Plant::StrayWrite,
-        verdict: Verdict::Violation,
-        oracle: Some(Oracle::Finality),
-        reason: "finality",
-    },
-    Case {
-        name: "finality_of_a_forked_childs_pages",
-        operation: "fork",
-        backing: "anon",
-        plant: Plant::StrayWrite,
-        verdict: Verdict::Violation,
-        oracle: Some(Oracle::Finality),
-        reason: "finality",
-    },
-    Case {
-        name: "finality_of_discarded_pages_in_a_pipe",
-        operation: "discard",
-        backing: "anon",
-        plant: Plant::StrayWrite,
-        verdict: Verdict::Violation,
-        oracle: Some(Oracle::Finality),
-        reason: "finality",
-    },
-];
-
 pub(crate) fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
-    let trials = CASES.iter().map(|case| {
+    let trials = cases::all().map(|case| {
         trial(bench, format!("oracle::{}", case.name), missing(bench, case), move |bench| {
             run(bench, case, None).and_then(|control| match control.verdict {
                 Verdict::Coherent => Ok(()),

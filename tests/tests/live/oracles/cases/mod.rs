@@ -1,0 +1,28 @@
+//! Planted faults and what they must come to, family by family.
+
+mod founding;
+
+use nostale_vmm::{live::Plant, oracle::Oracle, report::Verdict};
+
+/// One planted fault.
+pub(crate) struct Case {
+    /// Of the test.
+    pub(crate) name: &'static str,
+    /// Operations, as `--ops` takes them.
+    pub(crate) operation: &'static str,
+    /// As `--backing` takes it.
+    pub(crate) backing: &'static str,
+    /// The planted fault.
+    pub(crate) plant: Plant,
+    /// What it must come to.
+    pub(crate) verdict: Verdict,
+    /// The oracle that must be named; `None` where the verdict itself says it.
+    pub(crate) oracle: Option<Oracle>,
+    /// What the reason must mention.
+    pub(crate) reason: &'static str,
+}
+
+/// All of them.
+pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
+    [founding::CASES].into_iter().flatten()
+}

@@ -1,0 +1,11 @@
+//! Other pages, or none, in the place of those that were there.
+
+mod discard;
+mod remap;
+mod remap_file_pages;
+mod replace;
+
+use super::Operation;
+
+/// These operations.
+pub(super) static OPERATIONS: &[&Operation] = &[&remap::OPERATION, &remap_file_pages::OPERATION, &discard::OPERATION];

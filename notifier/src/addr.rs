@@ -11,6 +11,8 @@ pub const PAGE_SHIFT: u32 = 12;
 pub const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
 /// Bytes that one PMD entry maps.
 pub const PMD_SIZE: u64 = 2 << 20;
+/// Bytes that one PUD maps: the largest huge page.
+pub const PUD_SIZE: u64 = 1 << 30;
 
 macro_rules! address {
     ($(#[$doc:meta])* $name:ident) => {

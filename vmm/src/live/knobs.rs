@@ -6,8 +6,9 @@ use crate::{
         facts::Facts,
         knobs::{Guard, Knob, Knobs, Setting},
     },
-    memory::{Backing, BackingKind},
+    memory::{Arena, Backing, BackingKind, Pages},
 };
+use nostale_notifier::addr::PAGE_SIZE;
 
 const THP: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 const SHMEM: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
@@ -18,12 +19,18 @@ pub(super) struct Held {
     _guards: Vec<Guard>,
 }
 
-/// Sets what `scenario` wants.
+/// Sets what `scenario` on `pages` pages wants.
 ///
 /// # Errors
 /// Why a setting without which there is no point in going on is not to be had. Others come to a note.
-pub(super) fn hold(scenario: &Scenario, facts: &Facts, knobs: &Knobs, notes: &mut Vec<String>) -> Result<Held, String> {
-    let mut wanted = of_backing(scenario.backing, facts);
+pub(super) fn hold(
+    scenario: &Scenario,
+    pages: u64,
+    facts: &Facts,
+    knobs: &Knobs,
+    notes: &mut Vec<String>,
+) -> Result<Held, String> {
+    let mut wanted = of_backing(scenario.backing, pages, facts);
     for operation in &scenario.operations {
         for setting in (operation.settings)(facts, scenario.backing) {
             if wanted.iter().all(|known| known.knob != setting.knob) {
@@ -34,6 +41,10 @@ pub(super) fn hold(scenario: &Scenario, facts: &Facts, knobs: &Knobs, notes: &mu
     let mut held = Held::default();
     for Setting { knob, value, otherwise } in wanted {
         match (knobs.set(&knob, &value), otherwise) {
+            (Ok(guard), None) if guard.fell_short(&value) => {
+                let (path, got) = (knob.path().display(), guard.value());
+                return Err(format!("{path} came to {got} when {value} was written: there is not enough free memory in one piece"));
+            }
             (Ok(guard), _) => held._guards.push(guard),
             (Err(error), None) => return Err(error.to_string()),
             // Not every user may write there, and need not where it is so already.
@@ -49,17 +60,34 @@ pub(super) fn hold(scenario: &Scenario, facts: &Facts, knobs: &Knobs, notes: &mu
     Ok(held)
 }
 
+/// What the memory itself wants.
+fn of_backing(backing: Backing, pages: u64, facts: &Facts) -> Vec<Setting> {
+    match backing.pages {
+        Pages::Small => Vec::new(),
+        Pages::Transparent => transparent(backing.kind, facts).into_iter().collect(),
+        Pages::Hugetlb2M | Pages::Hugetlb1G => pool(backing, pages, facts).into_iter().collect(),
+    }
+}
+
 /// Huge pages for memory that asks for them. Where they are on already, nothing is to be done.
-fn of_backing(backing: Backing, facts: &Facts) -> Vec<Setting> {
-    let (path, now, value) = match backing.kind {
+fn transparent(kind: BackingKind, facts: &Facts) -> Option<Setting> {
+    let (path, now, value) = match kind {
         BackingKind::Anon => (THP, &facts.thp.enabled, "madvise"),
         BackingKind::Memfd => (SHMEM, &facts.thp.shmem_enabled, "advise"),
-        BackingKind::FileShared | BackingKind::FilePrivate => return Vec::new(),
+        BackingKind::FileShared | BackingKind::FilePrivate => return None,
     };
     // What is there already may be there only until another run ends; to want it as well keeps it.
-    let off = now.known().is_some_and(|now| now == value || now == "never" || now == "deny");
-    if !backing.huge || !off {
-        return Vec::new();
+    let wanted = now.known().is_some_and(|now| now == value || now == "never" || now == "deny");
+    wanted.then(|| Setting::helpful(Knob::choice(path), value, "memory stays in small pages"))
+}
+
+/// A hugetlb pool that has all pages which the memory can come to need at once.
+fn pool(backing: Backing, pages: u64, facts: &Facts) -> Option<Setting> {
+    let pool = facts.hugetlb.pools.known()?.iter().find(|pool| pool.page_bytes == backing.unit() * PAGE_SIZE)?;
+    let needed = Arena::units_at_most(backing, pages);
+    if pool.usable_pages() >= needed {
+        return None;
     }
-    vec![Setting::helpful(Knob::choice(path), value, "memory stays in small pages")]
+    let taken = pool.pages.known()?.saturating_sub(pool.usable_pages());
+    Some(Setting::essential(Knob::counter(pool.control()), (taken + needed).to_string()))
 }

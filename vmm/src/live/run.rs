@@ -82,7 +82,7 @@ pub fn run(
                     notes.push(format!("the kernel message could not be planted: {unavailable}"));
                 }
                 let mut enough = || interrupted.load(Relaxed) || config.until_violation && log.alarmed();
-                let held = knobs.map(|knobs| settings::hold(scenario, facts, knobs, &mut notes)).transpose();
+                let held = knobs.map(|knobs| settings::hold(scenario, config.pages, facts, knobs, &mut notes)).transpose();
                 let mut session = || Session::new(scenario, config, facts).and_then(|session| session.run(each, &mut enough));
                 match held.map(|_held| session()) {
                     Err(refused) => not_run(scenario, config, Verdict::Skipped, refused, each),
@@ -95,7 +95,7 @@ pub fn run(
                 }
             }
         };
-        if scenario.backing.huge && result.operations > 0 && result.huge_bytes == 0 {
+        if scenario.backing.is_thp() && result.operations > 0 && result.huge_bytes == 0 {
             notes.push(format!("{scenario}: the kernel gave no huge page, so this tested small ones"));
         }
         log.judge(scenario, &mut result, &mut notes, hooks);

@@ -106,7 +106,7 @@ pub fn run_scenario(
 pub fn bare_rate(scenario: &Scenario, config: &Config, facts: &Facts, time: Duration) -> Result<f64, SessionError> {
     let mut session = Session::new(scenario, config, facts)?;
     let arena = &session.ground.arena;
-    for page in 0..config.pages {
+    for page in 0..arena.pages() {
         let _ = arena.store_word(arena.hva(page), VALUE, 0);
     }
     let mut threads = Threads::new(&session.ground);
@@ -140,14 +140,15 @@ impl<'a> Session<'a> {
         let mut rng = Rng::seed_from_u64(config.seed ^ name_hash(&scenario.to_string()));
         let arena = Arc::new(Arena::new(scenario.backing, config.pages, &config.file_dir)?);
         let stale = config.plant.is_some_and(Plant::is_stale) && arena.witness().is_some();
+        let pages = arena.pages();
         let roles: Vec<Role> = (0..config.vcpus)
             .map(|vcpu| Role {
                 program: Program::Storm,
                 seed: rng.random(),
-                arena: if stale && vcpu == 0 { alias_gpa(config.pages) } else { layout::ARENA },
+                arena: if stale && vcpu == 0 { alias_gpa(pages) } else { layout::ARENA },
             })
             .collect();
-        let system = System::new(config.pages, &roles).map_err(SessionError::System)?;
+        let system = System::new(pages, &roles).map_err(SessionError::System)?;
         let replaces = scenario.effects().any(|effect| effect != Effect::Preserves);
         let names = scenario.operations.iter().map(|operation| operation.name).collect();
         let mut ground = Ground::new(arena, system, names, config.plant);
@@ -155,7 +156,7 @@ impl<'a> Session<'a> {
         let operations = operations.map(|(n, operation)| (operation.make)(&ground.bed(n), facts)).collect::<Result<_, _>>()?;
         let lies = config.plant == Some(Plant::UnwrittenValue);
         let of = config.host_writers as u64;
-        ground.writers = (0..of).map(|number| HostWriter::new(number, of, config.pages, !replaces, lies)).collect();
+        ground.writers = (0..of).map(|number| HostWriter::new(number, of, pages, !replaces, lies)).collect();
         Ok(Self { scenario, config, ground: Arc::new(ground), operations, rng, replaces })
     }
 
@@ -265,7 +266,7 @@ impl<'a> Session<'a> {
         let arena = &self.ground.arena;
         let mut slots = vec![Slot::home(Gpa::new(layout::ARENA), arena)];
         if self.config.plant.is_some_and(Plant::is_stale) {
-            slots.extend(Slot::witness(Gpa::new(alias_gpa(self.config.pages)), arena));
+            slots.extend(Slot::witness(Gpa::new(alias_gpa(arena.pages())), arena));
         }
         let privilege = if self.config.plant == Some(Plant::Ring0) { Privilege::Supervisor } else { Privilege::User };
         Machine::new(&MachineConfig { system: &self.ground.system, slots: &slots, privilege })

@@ -43,7 +43,7 @@ impl Watching {
         if let Ok(sample) = machine.sample() {
             self.most = self.with_most(sample);
         }
-        if arena.backing().huge && self.looks.is_multiple_of(MAP_EVERY) {
+        if arena.backing().is_thp() && self.looks.is_multiple_of(MAP_EVERY) {
             self.huge_bytes = self.huge_bytes.max(Pagemap::huge(arena.home()).map_or(0, |huge| huge.bytes));
         }
         self.looks += 1;

@@ -2,7 +2,7 @@
 //! backing; and, where the backing allows it, a witness, a second mapping through which the same physical pages are seen.
 
 use super::{
-    Backing, BackingKind, Fault, Frame, FramePool, Primary, Zone,
+    Backing, BackingKind, Fault, Pages, Frame, FramePool, Primary, Zone,
     claim::{Claim, Claims},
     forced::Forced,
     snapshot::Snapshot,
@@ -77,15 +77,14 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// `pages` pages of `backing`. A backing file, where one is wanted, is made in `dir` and has no name.
+    /// `pages` pages of `backing`, or as many more as fill its last huge page. A backing file, where one is wanted, is made in `dir` and has no name.
     ///
     /// # Errors
     /// When the host refuses the memory or the file.
     pub fn new(backing: Backing, pages: u64, dir: &Path) -> Result<Self, ArenaError> {
         let zone = Zone::take().ok_or(ArenaError::NoZone)?;
-        // Spare pages take turns with those that are mapped; private memory has none.
-        let spare = if backing.is_shared() { (pages / 8).clamp(64, 4096) } else { 0 };
-        let file = backing_file(backing.kind, dir, (pages + spare) * PAGE_SIZE)?;
+        let (pages, spare) = (pages.next_multiple_of(backing.unit()), spare(backing, pages));
+        let file = backing_file(backing, dir, (pages + spare) * PAGE_SIZE)?;
         let at = zone.home();
         let map_error = |source| ArenaError::Map { backing, at, bytes: pages * PAGE_SIZE, source };
         let home = HvaRange::new(at, pages)
@@ -95,7 +94,8 @@ impl Arena {
             Some(file) if backing.is_shared() => {
                 let file = file.try_clone().map_err(map_error)?;
                 let size = (pages + spare) * PAGE_SIZE;
-                Some(MmapRegion::from_file(FileOffset::new(file, 0), size as usize).map_err(|e| map_error(io::Error::other(e)))?)
+                let region = MmapRegion::from_file(FileOffset::new(file, 0), size as usize);
+                Some(region.map_err(|e| map_error(io::Error::other(e)))?)
             }
             _ => None,
         };
@@ -104,8 +104,10 @@ impl Arena {
             backing,
             file,
             witness,
-            frames: (0..if spare > 0 { pages as u32 } else { 0 }).map(AtomicU32::new).collect(),
-            pool: Mutex::new(FramePool::new((pages..pages + spare).map(|frame| Frame(frame as u32)))),
+            frames: (0..if backing.is_shared() { pages as u32 } else { 0 }).map(AtomicU32::new).collect(),
+            pool: Mutex::new(FramePool::new(
+                (pages..pages + spare).step_by(backing.unit() as usize).map(|frame| Frame(frame as u32)),
+            )),
             claims: Claims::default(),
             generation: AtomicU64::new(1),
             primary: Primary::new(),
@@ -116,25 +118,44 @@ impl Arena {
         Ok(arena)
     }
 
+    /// The most huge pages of its hugetlb pool that an arena of `pages` pages of `backing` comes to need.
+    #[must_use]
+    pub fn units_at_most(backing: Backing, pages: u64) -> u64 {
+        let units = pages.div_ceil(backing.unit());
+        // Of private pages a forked child keeps the old ones, while the guest writes to copies; and one is on its way.
+        if backing.is_shared() { units + spare(backing, pages) / backing.unit() + 1 } else { 2 * units + 1 }
+    }
+
     fn map_home(&self) -> io::Result<()> {
         let flags = match self.backing.kind {
             BackingKind::Anon => libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
             BackingKind::FilePrivate => libc::MAP_PRIVATE,
             BackingKind::Memfd | BackingKind::FileShared => libc::MAP_SHARED,
         };
-        let advice = if self.backing.huge { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
+        let pages = match self.backing.pages {
+            Pages::Small | Pages::Transparent => 0,
+            Pages::Hugetlb2M | Pages::Hugetlb1G if self.file.is_some() => 0,
+            Pages::Hugetlb2M => libc::MAP_HUGETLB | libc::MAP_HUGE_2MB,
+            Pages::Hugetlb1G => libc::MAP_HUGETLB | libc::MAP_HUGE_1GB,
+        };
+        let advice = if self.backing.is_thp() { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
         let (at, bytes) = (self.home.start().get() as *mut libc::c_void, self.home.bytes() as usize);
         // SAFETY: the place lies in our own zone, and MAP_FIXED_NOREPLACE would not replace anything anyway.
         unsafe {
-            let flags = flags | libc::MAP_FIXED_NOREPLACE | libc::MAP_NORESERVE;
+            let flags = flags | libc::MAP_FIXED_NOREPLACE | libc::MAP_NORESERVE | pages;
             let mapped = libc::mmap(at, bytes, libc::PROT_READ | libc::PROT_WRITE, flags, self.file_fd(), 0);
             if mapped == libc::MAP_FAILED {
                 return Err(io::Error::last_os_error());
             }
-            // Kernels without THP refuse the advice; what was got is measured (`Pagemap::huge`), not assumed.
+            // Kernels without THP refuse the advice, and so does hugetlbfs; what was got is measured (`Pagemap::huge`), not assumed.
             libc::madvise(at, bytes, advice);
+            // Pages of a hugetlb pool are taken now: an empty pool is an error here and not a SIGBUS in a guest. Not by reserving
+            // them: Linux 6.18 loses reservations when private mappings are moved in parts, and the pool never gets small again.
+            if self.backing.is_hugetlb() && libc::madvise(at, bytes, libc::MADV_POPULATE_WRITE) == -1 {
+                return Err(io::Error::last_os_error());
+            }
         }
-        if self.backing.huge && self.backing.kind != BackingKind::Anon {
+        if self.backing.is_thp() && self.backing.kind != BackingKind::Anon {
             self.collapse_all();
         }
         Ok(())
@@ -168,6 +189,12 @@ impl Arena {
     #[must_use]
     pub const fn pages(&self) -> u64 {
         self.home.pages()
+    }
+
+    /// The least number of pages that the host can map, move or protect by themselves.
+    #[must_use]
+    pub const fn unit(&self) -> u64 {
+        self.backing.unit()
     }
 
     /// Address of page `page` at home.
@@ -309,11 +336,26 @@ impl Arena {
     }
 }
 
-fn backing_file(kind: BackingKind, dir: &Path, bytes: u64) -> Result<Option<File>, ArenaError> {
-    let made = match kind {
+/// Spare pages that take turns with those that are mapped; private memory has none.
+fn spare(backing: Backing, pages: u64) -> u64 {
+    match (backing.is_shared(), backing.pages) {
+        (false, _) => 0,
+        (true, Pages::Small | Pages::Transparent) => (pages / 8).clamp(64, 4096),
+        (true, Pages::Hugetlb2M) => 4 * backing.unit(),
+        (true, Pages::Hugetlb1G) => backing.unit(),
+    }
+}
+
+fn backing_file(backing: Backing, dir: &Path, bytes: u64) -> Result<Option<File>, ArenaError> {
+    let made = match backing.kind {
         BackingKind::Anon => return Ok(None),
         BackingKind::Memfd => {
-            memfd_create(c"nostale-arena", MFdFlags::MFD_CLOEXEC).map(File::from).map_err(io::Error::from).and_then(|file| {
+            let pool = match backing.pages {
+                Pages::Small | Pages::Transparent => MFdFlags::empty(),
+                Pages::Hugetlb2M => MFdFlags::MFD_HUGETLB | MFdFlags::MFD_HUGE_2MB,
+                Pages::Hugetlb1G => MFdFlags::MFD_HUGETLB | MFdFlags::MFD_HUGE_1GB,
+            };
+            memfd_create(c"nostale-arena", MFdFlags::MFD_CLOEXEC | pool).map(File::from).map_err(io::Error::from).and_then(|file| {
                 file.set_len(bytes)?;
                 Ok(file)
             })

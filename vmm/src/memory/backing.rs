@@ -1,5 +1,6 @@
 //! What kind of host memory the arena is made of.
 
+use nostale_notifier::addr::{PAGE_SIZE, PMD_SIZE, PUD_SIZE};
 use std::{fmt, str::FromStr};
 use thiserror::Error;
 
@@ -16,55 +17,86 @@ pub enum BackingKind {
     FilePrivate,
 }
 
-/// A kind of VMA, with or without transparent huge pages.
+/// In what pages a VMA has its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Pages {
+    /// Advised against huge pages.
+    Small,
+    /// Advised to use transparent huge pages.
+    Transparent,
+    /// From the hugetlb pool of 2 MiB.
+    Hugetlb2M,
+    /// From the hugetlb pool of 1 GiB.
+    Hugetlb1G,
+}
+
+/// A kind of VMA, and in what pages it has its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Backing {
     /// The kind of VMA.
     pub kind: BackingKind,
-    /// Advised to use huge pages (or else not to).
-    pub huge: bool,
+    /// Its pages.
+    pub pages: Pages,
 }
 
 impl Backing {
-    /// Every backing there is.
-    pub const ALL: [Self; 8] = {
-        [
-            Self { kind: BackingKind::Anon, huge: false },
-            Self { kind: BackingKind::Anon, huge: true },
-            Self { kind: BackingKind::Memfd, huge: false },
-            Self { kind: BackingKind::Memfd, huge: true },
-            Self { kind: BackingKind::FileShared, huge: false },
-            Self { kind: BackingKind::FileShared, huge: true },
-            Self { kind: BackingKind::FilePrivate, huge: false },
-            Self { kind: BackingKind::FilePrivate, huge: true },
-        ]
-    };
-
     /// Private anonymous memory in base pages.
-    pub const ANON: Self = Self::ALL[0];
+    pub const ANON: Self = Self { kind: BackingKind::Anon, pages: Pages::Small };
     /// Private anonymous memory in huge pages.
-    pub const ANON_THP: Self = Self::ALL[1];
+    pub const ANON_THP: Self = Self { kind: BackingKind::Anon, pages: Pages::Transparent };
     /// Shared memory in base pages.
-    pub const MEMFD: Self = Self::ALL[2];
+    pub const MEMFD: Self = Self { kind: BackingKind::Memfd, pages: Pages::Small };
     /// Shared memory in huge pages.
-    pub const MEMFD_THP: Self = Self::ALL[3];
+    pub const MEMFD_THP: Self = Self { kind: BackingKind::Memfd, pages: Pages::Transparent };
     /// A shared file in base pages.
-    pub const FILE_SHARED: Self = Self::ALL[4];
+    pub const FILE_SHARED: Self = Self { kind: BackingKind::FileShared, pages: Pages::Small };
+    /// A shared file, advised to use huge pages.
+    pub const FILE_SHARED_THP: Self = Self { kind: BackingKind::FileShared, pages: Pages::Transparent };
     /// A private file in base pages.
-    pub const FILE_PRIVATE: Self = Self::ALL[6];
+    pub const FILE_PRIVATE: Self = Self { kind: BackingKind::FilePrivate, pages: Pages::Small };
+    /// A private file, advised to use huge pages.
+    pub const FILE_PRIVATE_THP: Self = Self { kind: BackingKind::FilePrivate, pages: Pages::Transparent };
+    /// Private hugetlb memory.
+    pub const HUGETLB_2M: Self = Self { kind: BackingKind::Anon, pages: Pages::Hugetlb2M };
+    /// Shared hugetlb memory.
+    pub const HUGETLB_2M_SHARED: Self = Self { kind: BackingKind::Memfd, pages: Pages::Hugetlb2M };
+    /// Private hugetlb memory in the largest pages.
+    pub const HUGETLB_1G: Self = Self { kind: BackingKind::Anon, pages: Pages::Hugetlb1G };
+    /// Shared hugetlb memory in the largest pages.
+    pub const HUGETLB_1G_SHARED: Self = Self { kind: BackingKind::Memfd, pages: Pages::Hugetlb1G };
+
+    /// Every backing there is.
+    pub const ALL: [Self; 12] = [
+        Self::ANON,
+        Self::ANON_THP,
+        Self::MEMFD,
+        Self::MEMFD_THP,
+        Self::FILE_SHARED,
+        Self::FILE_SHARED_THP,
+        Self::FILE_PRIVATE,
+        Self::FILE_PRIVATE_THP,
+        Self::HUGETLB_2M,
+        Self::HUGETLB_2M_SHARED,
+        Self::HUGETLB_1G,
+        Self::HUGETLB_1G_SHARED,
+    ];
 
     /// Its name on the command line and in results.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match (self.kind, self.huge) {
-            (BackingKind::Anon, false) => "anon",
-            (BackingKind::Anon, true) => "anon-thp",
-            (BackingKind::Memfd, false) => "memfd",
-            (BackingKind::Memfd, true) => "memfd-thp",
-            (BackingKind::FileShared, false) => "file-shared",
-            (BackingKind::FileShared, true) => "file-shared-thp",
-            (BackingKind::FilePrivate, false) => "file-private",
-            (BackingKind::FilePrivate, true) => "file-private-thp",
+        match (self.kind, self.pages) {
+            (BackingKind::Anon, Pages::Small) => "anon",
+            (BackingKind::Anon, Pages::Transparent) => "anon-thp",
+            (BackingKind::Anon, Pages::Hugetlb2M) => "hugetlb-2m",
+            (BackingKind::Anon, Pages::Hugetlb1G) => "hugetlb-1g",
+            (BackingKind::Memfd, Pages::Small) => "memfd",
+            (BackingKind::Memfd, Pages::Transparent) => "memfd-thp",
+            (BackingKind::Memfd, Pages::Hugetlb2M) => "hugetlb-2m-shared",
+            (BackingKind::Memfd, Pages::Hugetlb1G) => "hugetlb-1g-shared",
+            (BackingKind::FileShared, Pages::Small) => "file-shared",
+            (BackingKind::FileShared, _) => "file-shared-thp",
+            (BackingKind::FilePrivate, Pages::Small) => "file-private",
+            (BackingKind::FilePrivate, _) => "file-private-thp",
         }
     }
 
@@ -78,6 +110,28 @@ impl Backing {
     #[must_use]
     pub const fn is_shared(self) -> bool {
         matches!(self.kind, BackingKind::Memfd | BackingKind::FileShared)
+    }
+
+    /// Advised to use transparent huge pages.
+    #[must_use]
+    pub const fn is_thp(self) -> bool {
+        matches!(self.pages, Pages::Transparent)
+    }
+
+    /// From a hugetlb pool.
+    #[must_use]
+    pub const fn is_hugetlb(self) -> bool {
+        matches!(self.pages, Pages::Hugetlb2M | Pages::Hugetlb1G)
+    }
+
+    /// The least number of base pages that the host can map, move or protect by themselves.
+    #[must_use]
+    pub const fn unit(self) -> u64 {
+        match self.pages {
+            Pages::Small | Pages::Transparent => 1,
+            Pages::Hugetlb2M => PMD_SIZE / PAGE_SIZE,
+            Pages::Hugetlb1G => PUD_SIZE / PAGE_SIZE,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ mod zone;
 
 pub use access::{Fault, Primary};
 pub use arena::{Arena, ArenaError};
-pub use backing::{Backing, BackingKind, UnknownBacking};
+pub use backing::{Backing, BackingKind, Pages, UnknownBacking};
 pub use claim::{Claim, Span};
 pub use pagemap::{HugePages, Pagemap};
 pub use pool::{Frame, FramePool, Retired};

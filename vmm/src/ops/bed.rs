@@ -31,6 +31,10 @@ use std::{
 
 /// Visits that make a moment: enough to come by a good part of the hot set.
 const VISITS: u64 = 64;
+/// Pages that are few enough to look at each.
+const FEW: u64 = 64;
+/// Of many, one in so many is looked at. Prime, so that it keeps step with nothing.
+const SOME: u64 = 509;
 /// How long such a moment may be.
 const PATIENCE: Duration = Duration::from_millis(2);
 
@@ -120,11 +124,19 @@ impl<'a> Bed<'a> {
     /// read (a file's hole, say) only the stamps will be judged.
     #[must_use]
     pub fn retire(&self, claim: &Span, range: HvaRange, generation: u64) -> Vec<(Hva, Retired)> {
-        claim
-            .pages()
-            .zip(range.iter())
-            .map(|(page, at)| (at, Retired { page, generation, snapshot: self.arena.snapshot(at).ok() }))
-            .collect()
+        let look = |at| self.arena.snapshot(at).ok();
+        let places = self.watched(claim).filter_map(|page| Some((page, range.part(page - claim.first(), 1)?.start())));
+        places.map(|(page, at)| (at, Retired { page, generation, snapshot: look(at) })).collect()
+    }
+
+    /// The pages of a claim that are worth a look: all of them, but of the thousands in a huge page those that writers are at, and
+    /// a few others.
+    pub fn watched(&self, claim: &Span) -> impl Iterator<Item = u64> + use<> {
+        let (pages, control) = (claim.pages(), self.system.control());
+        let hot = control.hot_start.load(Relaxed);
+        let hot = hot..hot + control.hot_pages.load(Relaxed).min(FEW);
+        let all = pages.end - pages.start <= FEW;
+        pages.filter(move |page| all || hot.contains(page) || page.is_multiple_of(SOME))
     }
 
     /// Looks at retired pages again and reports those that were written meanwhile.

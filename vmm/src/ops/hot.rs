@@ -16,15 +16,18 @@ const MOVE_HOT: u32 = 256;
 const SCATTER: u64 = 16384;
 
 impl<'a> Bed<'a> {
-    /// Claims `pages` pages, aligned to as many pages as `align` says, mostly in the hot set.
+    /// Claims `pages` pages, aligned to as many pages as `align` says, mostly in the hot set. On hugetlb memory these are whole huge
+    /// pages, and so may be more than was asked for: what counts is the claim.
     #[must_use]
     pub fn pick(&self, rng: &mut Rng, pages: u64, align: u64) -> Option<Claim<'a>> {
-        let limit = self.arena.pages().min(SCATTER);
+        let unit = self.arena.unit();
+        let limit = if unit == 1 { self.arena.pages().min(SCATTER) } else { self.arena.pages() };
         let control = self.system.control();
         if rng.random_range(0..MOVE_HOT) == 0 || control.hot_pages.load(Relaxed) > HOT.max(pages) {
             let size = SIZES[rng.random_range(0..SIZES.len())].max(if align > 1 { pages } else { 0 });
             self.system.set_hot(rng.random_range(0..limit), size.min(limit));
         }
+        let (pages, align) = (pages.next_multiple_of(unit), align.next_multiple_of(unit));
         let hot = control.hot_start.load(Relaxed);
         let size = control.hot_pages.load(Relaxed).clamp(1, HOT);
         for _ in 0..8 {

@@ -127,12 +127,12 @@ impl Facts {
         Err(Need::new(if full { "free swap (all of it is in use)" } else { "swap" }, hint))
     }
 
-    /// `pages` free pages of `page_bytes` in a hugetlb pool.
+    /// A hugetlb pool of pages of `page_bytes` that has, or can be given, `pages` free pages.
     pub fn need_hugetlb(&self, page_bytes: u64, pages: u64) -> Result<(), Need> {
         let pool = self.hugetlb.pools.known().and_then(|pools| pools.iter().find(|pool| pool.page_bytes == page_bytes));
         let what = |have: u64| format!("{pages} free hugetlb pages of {} KiB, has {have}", page_bytes / 1024);
         match pool {
-            Some(pool) if pool.usable_pages() >= pages => Ok(()),
+            Some(pool) if pool.usable_pages() >= pages || self.privilege.is_root() => Ok(()),
             Some(pool) => {
                 let taken = pool.pages.known().copied().unwrap_or(0).saturating_sub(pool.usable_pages());
                 let hint = format!("echo {} > {}", taken.saturating_add(pages), pool.control());

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::journal::{Holder, Journal, JournalError};
-use super::knob::{Knob, KnobError};
+use super::knob::{Kind, Knob, KnobError};
 use super::restore::{Outcome, Restored, restore};
 use super::{Knobs, locked};
 
@@ -69,6 +69,12 @@ impl Guard {
     /// What the knob held when it was set: for a counter perhaps not quite what was wanted.
     pub fn value(&self) -> &str {
         &self.value
+    }
+
+    /// Whether a counter holds less than was `wanted`.
+    pub fn fell_short(&self, wanted: &str) -> bool {
+        let number = |text: &str| text.parse::<i128>().ok();
+        self.knob.kind == Kind::Counter && number(&self.value) < number(wanted)
     }
 
     /// Lets go, like a drop, and tells what became of the knob.

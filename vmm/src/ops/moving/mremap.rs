@@ -10,7 +10,7 @@ use rand::RngExt;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "mremap",
     summary: "move pages away and back: ranges, single pages, onto an occupied place, whole PMDs, into an earlier VMA",
-    usual: &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD, Backing::FILE_PRIVATE],
+    usual: &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD, Backing::FILE_PRIVATE, Backing::HUGETLB_2M],
     effect: |_| Effect::Preserves,
     make: |_, _| Ok(Box::new(Mremap { only: None })),
     ..Operation::USUAL
@@ -55,22 +55,23 @@ impl HostOperation for Mremap {
                 bed.pick(rng, pages, 1)
             }
             Way::Merge => {
-                let pages = (2 * rng.random_range(1..=8)).min(bed.arena.pages());
-                bed.pick(rng, pages, 1)
+                let halves = 2 * bed.arena.unit() * if bed.arena.unit() == 1 { rng.random_range(1..=8) } else { 1 };
+                bed.pick(rng, halves.min(bed.arena.pages()), 1)
             }
             Way::Pmd => bed.pick_pmd(rng),
         };
         let Some(claim) = claim else { return Ok(Done::Busy) };
         let away = bed.arena.away(claim.first(), claim.range().pages());
         let Some(away) = away else { return Ok(Done::Busy) };
-        if matches!(way, Way::Occupied) {
+        if matches!(way, Way::Occupied) && !bed.arena.backing().is_hugetlb() {
             // Something that was used must make room: its pages are unmapped in the same call.
             syscall::map_anonymous(away)?;
             bed.stamp_generation(away, 1);
         }
         let generation = bed.arena.next_generation();
         bed.note(Stage::OperationStart, claim.range(), generation);
-        let pieces = if matches!(way, Way::Merge) { 2 } else { 1 };
+        // A single huge page has no halves.
+        let pieces = if matches!(way, Way::Merge) && claim.range().pages() > bed.arena.unit() { 2 } else { 1 };
         transfer(claim.range(), away, pieces)?;
         watch_away(bed, &claim, away, generation, rng);
         transfer(away, claim.range(), pieces)?;

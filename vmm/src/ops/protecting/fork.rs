@@ -32,7 +32,7 @@ use std::{
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "fork",
     summary: "fork: the child looks on, writes, leaves at once, or forks again; its copy must not change",
-    usual: &[Backing::ANON, Backing::ANON_THP, Backing::FILE_PRIVATE],
+    usual: &[Backing::ANON, Backing::ANON_THP, Backing::FILE_PRIVATE, Backing::HUGETLB_2M],
     effect: |backing| {
         if backing.is_shared() {
             Effect::Inapplicable("fork copies no page tables of shared mappings, so nothing is invalidated")

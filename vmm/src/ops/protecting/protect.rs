@@ -13,7 +13,7 @@ use rand::RngExt;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "protect",
     summary: "mprotect read-only or none, look twice whether anybody still writes, and give access back",
-    usual: &[Backing::ANON, Backing::MEMFD, Backing::MEMFD_THP],
+    usual: &[Backing::ANON, Backing::MEMFD, Backing::MEMFD_THP, Backing::HUGETLB_2M_SHARED],
     effect: |_| Effect::Preserves,
     make: |_, _| Ok(Box::new(Protect)),
     ..Operation::USUAL
@@ -27,7 +27,7 @@ impl HostOperation for Protect {
     fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
         let pages = if rng.random_bool(0.5) { 1 } else { rng.random_range(2..=32).min(bed.arena.pages()) };
         // Where pages are huge, sometimes a part of one that has just been made whole again: only the first cut of it splits anything.
-        let whole = if bed.arena.backing().huge && rng.random_range(0..16) == 0 { bed.pick_pmd(rng) } else { None };
+        let whole = if bed.arena.backing().is_thp() && rng.random_range(0..16) == 0 { bed.pick_pmd(rng) } else { None };
         let (claim, part);
         let span: &Span = match &whole {
             Some(whole) => {
@@ -51,16 +51,15 @@ impl HostOperation for Protect {
             let forced = || if none { bed.arena.snapshot_protected(at) } else { bed.arena.snapshot(at) };
             witnessed.or_else(|| forced().ok())
         };
-        let places = || span.pages().zip(span.range().iter());
+        let watched: Vec<_> = bed.watched(span).filter_map(|page| Some((page, span.part(page - span.first(), 1)?.range()))).collect();
 
         bed.note(Stage::OperationStart, span.range(), 0);
         syscall::protect(span.range(), if none { libc::PROT_NONE } else { libc::PROT_READ })?;
         bed.note(Stage::Returned, span.range(), 0);
-        let before: Vec<_> = places().map(|(page, at)| look(page, at)).collect();
+        let before: Vec<_> = watched.iter().map(|&(page, range)| look(page, range.start())).collect();
         bed.dwell(rng);
-        for ((page, at), before) in places().zip(&before) {
-            let (Some(before), Some(after)) = (before, look(page, at)) else { continue };
-            let range = nostale_notifier::HvaRange::new(at, 1).unwrap_or(span.range());
+        for (&(page, range), before) in watched.iter().zip(&before) {
+            let (Some(before), Some(after)) = (before, look(page, range.start())) else { continue };
             if let Some(violation) = permission::inspect(bed.actor.1, page, range, before, &after) {
                 bed.watch.report(violation);
             }
@@ -68,6 +67,6 @@ impl HostOperation for Protect {
         bed.note(Stage::Witnessed, span.range(), 0);
         syscall::protect(span.range(), ALL)?;
         bed.note(Stage::Restored, span.range(), 0);
-        Ok(Done::Pages(pages))
+        Ok(Done::Pages(span.range().pages()))
     }
 }

@@ -19,7 +19,7 @@ use std::{
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "discard",
     summary: "throw contents away: MADV_DONTNEED on private memory, a punched hole in a file",
-    usual: &[Backing::ANON, Backing::MEMFD, Backing::FILE_PRIVATE],
+    usual: &[Backing::ANON, Backing::MEMFD, Backing::FILE_PRIVATE, Backing::HUGETLB_2M, Backing::HUGETLB_2M_SHARED],
     effect: |_| Effect::Discards,
     make: |_, _| Ok(Box::new(Discard { pipe: PagePipe::new().ok(), buffer: vec![0; PAGE_SIZE as usize] })),
     ..Operation::USUAL
@@ -44,7 +44,10 @@ impl HostOperation for Discard {
         }
         let generation = bed.arena.next_generation();
         bed.announce(&claim, generation);
-        let witnessed = rng.random_bool(0.5) && self.pipe.as_ref().is_some_and(|pipe| pipe.hold(claim.range()));
+        // Of the pages of a huge one, as many as the pipe takes.
+        let first = rng.random_range(0..=claim.range().pages().saturating_sub(MOST));
+        let held = claim.part(first, claim.range().pages().min(MOST)).filter(|_| rng.random_bool(0.5));
+        let held = held.filter(|held| self.pipe.as_ref().is_some_and(|pipe| pipe.hold(held.range())));
 
         if bed.is_astray() {
             // A stamp as new as the operation, as if a write were to come after it.
@@ -54,20 +57,22 @@ impl HostOperation for Discard {
         throw_away(bed, &claim)?;
         bed.note(Stage::Returned, claim.range(), generation);
         bed.deliver(&claim, generation);
-        if witnessed {
+        if let Some(held) = held {
             bed.dwell(rng);
-            self.inspect(bed, &claim, generation)?;
-            bed.note(Stage::Witnessed, claim.range(), generation);
+            self.inspect(bed, &held, generation)?;
+            bed.note(Stage::Witnessed, held.range(), generation);
         }
-        Ok(Done::Pages(pages))
+        Ok(Done::Pages(claim.range().pages()))
     }
 }
 
 fn throw_away(bed: &Bed<'_>, claim: &Span) -> Result<(), OperationError> {
     if bed.arena.backing().is_shared() {
         // Pages of one claim need not be neighbours in the file once `remap` has been at work.
-        for (page, at) in claim.pages().zip(claim.range().iter()) {
-            let (Some(frame), Some(range)) = (bed.arena.frame_of(page), HvaRange::new(at, 1)) else { continue };
+        let unit = bed.arena.unit();
+        for page in claim.pages().step_by(unit as usize) {
+            let range = claim.part(page - claim.first(), unit).map(|part| part.range());
+            let (Some(frame), Some(range)) = (bed.arena.frame_of(page), range) else { continue };
             syscall::punch_hole(range, bed.arena.file_fd(), u64::from(frame.0) * PAGE_SIZE)?;
         }
         Ok(())
@@ -77,9 +82,9 @@ fn throw_away(bed: &Bed<'_>, claim: &Span) -> Result<(), OperationError> {
 }
 
 impl Discard {
-    fn inspect(&mut self, bed: &Bed<'_>, claim: &Span, generation: u64) -> Result<(), OperationError> {
+    fn inspect(&mut self, bed: &Bed<'_>, held: &Span, generation: u64) -> Result<(), OperationError> {
         let Some(pipe) = &mut self.pipe else { return Ok(()) };
-        for page in claim.pages() {
+        for page in held.pages() {
             let old = pipe.release(&mut self.buffer)?;
             // A part of a large folio that is in use elsewhere (by our pipe, say) is zeroed in its place instead of replaced
             // (mm/truncate.c, truncate_inode_partial_folio). Then it already has the new generation: it is not an old page.

@@ -26,8 +26,8 @@ fn needs(facts: &Facts, backing: Backing) -> Result<(), Need> {
     if facts.need_numa(2).is_ok() {
         return Ok(());
     }
-    if backing.huge {
-        // Compaction gathers small movable pages; a huge page is what it wants to make room for.
+    if backing.is_thp() || backing.is_hugetlb() {
+        // Compaction gathers small movable pages; a huge page is what it wants to make room for, and hugetlb pages stay.
         return facts.need_numa(2);
     }
     facts.need_compaction()?;

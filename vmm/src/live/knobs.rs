@@ -43,7 +43,9 @@ pub(super) fn hold(
         match (knobs.set(&knob, &value), otherwise) {
             (Ok(guard), None) if guard.fell_short(&value) => {
                 let (path, got) = (knob.path().display(), guard.value());
-                return Err(format!("{path} came to {got} when {value} was written: there is not enough free memory in one piece"));
+                return Err(format!(
+                    "{path} came to {got} when {value} was written: there is not enough free memory in one piece"
+                ));
             }
             (Ok(guard), _) => held._guards.push(guard),
             (Err(error), None) => return Err(error.to_string()),

@@ -25,6 +25,12 @@ impl Scenario {
         self.operations.iter().map(|operation| operation.name).collect::<Vec<_>>().join("+")
     }
 
+    /// Whether it is a storm: rounds of other operations.
+    #[must_use]
+    pub fn is_storm(&self) -> bool {
+        self.operations.iter().any(|operation| operation.name == ops::STORM.name)
+    }
+
     /// What each operation does to this backing.
     pub fn effects(&self) -> impl Iterator<Item = Effect> {
         self.operations.iter().map(|operation| (operation.effect)(self.backing))
@@ -57,7 +63,7 @@ impl fmt::Display for Scenario {
 #[derive(Debug, Error)]
 pub enum PlanError {
     /// No such operation.
-    #[error("unknown operation '{name}'{}; known: {}", did_you_mean(name, ops::all().map(|operation| operation.name)), names())]
+    #[error("unknown operation '{name}'{}; known: {}", did_you_mean(name, known_names()), names())]
     Operation {
         /// As given.
         name: String,
@@ -71,13 +77,20 @@ pub enum PlanError {
     /// The same operation twice in one scenario.
     #[error("operation '{0}' twice in one scenario")]
     Twice(String),
+    /// A storm beside other operations.
+    #[error("a storm is made of all operations: 'storm' has no '+'")]
+    Storm,
     /// Nothing was asked for.
     #[error("an empty list of {0}")]
     Empty(&'static str),
 }
 
+fn known_names() -> impl Iterator<Item = &'static str> {
+    ops::all().chain([&ops::STORM]).map(|operation| operation.name)
+}
+
 fn names() -> String {
-    ops::all().map(|operation| operation.name).collect::<Vec<_>>().join(", ")
+    known_names().collect::<Vec<_>>().join(", ")
 }
 
 fn backings() -> String {
@@ -110,6 +123,9 @@ fn operations(text: &str) -> Result<Vec<&'static Operation>, PlanError> {
             return Err(PlanError::Twice(name.to_owned()));
         }
         found.push(operation);
+    }
+    if found.len() > 1 && found.iter().any(|operation| operation.name == ops::STORM.name) {
+        return Err(PlanError::Storm);
     }
     Ok(found)
 }
@@ -182,6 +198,9 @@ fn usual_backings(operations: Vec<&'static Operation>) -> Vec<Scenario> {
         |known: &[&Operation]| known.iter().map(|operation| operation.name).eq(operations.iter().map(|operation| operation.name));
     if let Some((_, backings)) = usual().find(|(known, _)| same(known)) {
         return backings.into_iter().map(scenario).collect();
+    }
+    if operations.iter().any(|operation| operation.name == ops::STORM.name) {
+        return Backing::ALL.into_iter().map(scenario).collect();
     }
     let mut fitting = Backing::ALL.into_iter().map(scenario).filter(|scenario| scenario.inapplicable().is_none());
     // Where none fits, say why for the first.

@@ -1,20 +1,17 @@
 //! A whole run: one scenario after the other, with the kernel log watched throughout.
 
 use super::{
-    Config, Plant, Scenario, knobs as settings,
-    log::{self, LogWatch},
-    session::{Session, SessionError},
-    verdict::replay,
+    Config, Scenario,
+    runner::{Runner, not_run},
+    session::SessionError,
+    storm,
 };
 use crate::{
     host::{facts::Facts, knobs::Knobs},
     report::{Host, RunReport, ScenarioResult, Setup, Verdict},
 };
 use nostale_notifier::addr::PAGE_SIZE;
-use std::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-    time::Duration,
-};
+use std::{sync::atomic::AtomicBool, time::Duration};
 
 /// Is told how a run goes.
 pub trait Hooks {
@@ -55,60 +52,37 @@ pub fn run(
     interrupted: &AtomicBool,
     hooks: &mut dyn Hooks,
 ) -> Result<RunReport, SessionError> {
-    let mut notes = Vec::new();
-    let mut log = LogWatch::open(&mut notes);
-    let unplantable = |scenario: &Scenario| {
-        let plant = config.plant?;
-        plant.impossible(scenario, config, facts).map(|reason| format!("{plant} cannot be planted: {reason}"))
-    };
-    let reason = |scenario: &Scenario| {
-        scenario.inapplicable().map(str::to_owned).or_else(|| scenario.missing(facts)).or_else(|| unplantable(scenario))
-    };
-    let runnable = plan.iter().filter(|scenario| reason(scenario).is_none()).count();
+    let mut runner = Runner::new(facts, knobs, interrupted);
+    let obstacles: Vec<_> = plan.iter().map(|scenario| runner.obstacle(scenario, config)).collect();
+    let runnable = obstacles.iter().filter(|obstacle| obstacle.is_none()).count();
     let each = time.checked_div(runnable.max(1) as u32).unwrap_or(time);
     let mut scenarios = Vec::new();
-    for scenario in plan {
-        if interrupted.load(Relaxed) {
+    for (scenario, obstacle) in plan.iter().zip(obstacles) {
+        if runner.is_interrupted() {
             break;
         }
-        let reason = reason(scenario);
-        hooks.starts(scenario, if reason.is_some() { Duration::ZERO } else { each });
-        let mut result = match reason {
-            Some(reason) => not_run(scenario, config, Verdict::Skipped, reason, each),
-            None => {
-                if config.plant == Some(Plant::KernelMessage)
-                    && let Err(unavailable) = log::plant()
-                {
-                    notes.push(format!("the kernel message could not be planted: {unavailable}"));
-                }
-                let mut enough = || interrupted.load(Relaxed) || config.until_violation && log.alarmed();
-                let held = knobs.map(|knobs| settings::hold(scenario, config.pages, facts, knobs, &mut notes)).transpose();
-                let mut session = || Session::new(scenario, config, facts).and_then(|session| session.run(each, &mut enough));
-                match held.map(|_held| session()) {
-                    Err(refused) => not_run(scenario, config, Verdict::Skipped, refused, each),
-                    Ok(Ok(result)) => result,
-                    // The first one says what is wrong with what was asked for; later, results are worth keeping.
-                    Ok(Err(error)) if scenarios.iter().all(|done: &ScenarioResult| done.verdict == Verdict::Skipped) => {
-                        return Err(error);
-                    }
-                    Ok(Err(error)) => not_run(scenario, config, Verdict::Vacuous, format!("could not be set up: {error}"), each),
-                }
-            }
+        hooks.starts(scenario, if obstacle.is_some() { Duration::ZERO } else { each });
+        let ran = match obstacle {
+            Some(reason) => Ok(not_run(scenario, config, Verdict::Skipped, reason, each)),
+            None if scenario.is_storm() => storm::run(&mut runner, scenario, config, each, hooks),
+            None => runner.run(scenario, config, each, hooks),
         };
-        if scenario.backing.is_thp() && result.operations > 0 && result.huge_bytes == 0 {
-            notes.push(format!("{scenario}: the kernel gave no huge page, so this tested small ones"));
-        }
-        log.judge(scenario, &mut result, &mut notes, hooks);
+        let result = match ran {
+            Ok(result) => result,
+            // The first one says what is wrong with what was asked for; later, results are worth keeping.
+            Err(error) if scenarios.iter().all(|done: &ScenarioResult| done.verdict == Verdict::Skipped) => return Err(error),
+            Err(error) => not_run(scenario, config, Verdict::Vacuous, format!("could not be set up: {error}"), each),
+        };
         hooks.ends(&result);
         let stop = config.until_violation && matches!(result.verdict, Verdict::Violation | Verdict::Stuck);
         scenarios.push(result);
         if stop {
             let left = plan.len() - scenarios.len();
-            notes.push(format!("stopped at the first violation, with {left} scenarios left"));
+            runner.notes.push(format!("stopped at the first violation, with {left} scenarios left"));
             break;
         }
     }
-    let interrupted = interrupted.load(Relaxed);
+    let (interrupted, mut notes) = (runner.is_interrupted(), runner.notes);
     if interrupted {
         notes.push(format!("interrupted after {} of {} scenarios", scenarios.len(), plan.len()));
     }
@@ -131,9 +105,4 @@ pub fn run(
         scenarios,
         notes,
     })
-}
-
-fn not_run(scenario: &Scenario, config: &Config, verdict: Verdict, reason: String, each: Duration) -> ScenarioResult {
-    let replay = replay(scenario, config, each.as_secs_f64());
-    ScenarioResult::without_run(&scenario.name(), scenario.backing.name(), verdict, reason, replay)
 }

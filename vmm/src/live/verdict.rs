@@ -100,6 +100,7 @@ pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> Sc
         start_us,
         check_us,
         kvm,
+        storm: None,
         violations,
         replay: replay(scenario, config, seconds),
     }

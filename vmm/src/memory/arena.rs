@@ -2,7 +2,7 @@
 //! backing; and, where the backing allows it, a witness, a second mapping through which the same physical pages are seen.
 
 use super::{
-    Backing, BackingKind, Fault, Pages, Frame, FramePool, Primary, Zone,
+    Backing, BackingKind, Fault, Frame, FramePool, Pages, Primary, Zone,
     claim::{Claim, Claims},
     forced::Forced,
     snapshot::Snapshot,
@@ -355,10 +355,12 @@ fn backing_file(backing: Backing, dir: &Path, bytes: u64) -> Result<Option<File>
                 Pages::Hugetlb2M => MFdFlags::MFD_HUGETLB | MFdFlags::MFD_HUGE_2MB,
                 Pages::Hugetlb1G => MFdFlags::MFD_HUGETLB | MFdFlags::MFD_HUGE_1GB,
             };
-            memfd_create(c"nostale-arena", MFdFlags::MFD_CLOEXEC | pool).map(File::from).map_err(io::Error::from).and_then(|file| {
-                file.set_len(bytes)?;
-                Ok(file)
-            })
+            memfd_create(c"nostale-arena", MFdFlags::MFD_CLOEXEC | pool).map(File::from).map_err(io::Error::from).and_then(
+                |file| {
+                    file.set_len(bytes)?;
+                    Ok(file)
+                },
+            )
         }
         BackingKind::FileShared | BackingKind::FilePrivate => tempfile::tempfile_in(dir).and_then(|file| {
             // The blocks are reserved now: a full disk is an error here and not a SIGBUS in a guest.

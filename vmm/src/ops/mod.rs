@@ -11,9 +11,11 @@ mod moving;
 mod own_vma;
 mod protecting;
 mod replacing;
+mod storm;
 mod syscall;
 
 pub use bed::{Bed, Ledger};
+pub use storm::STORM;
 pub use syscall::OperationError;
 
 use crate::{
@@ -83,6 +85,8 @@ pub struct Operation {
     /// The backings on which it takes different paths through the kernel: where a run without options tries it. None for what
     /// has to be asked for by name.
     pub usual: &'static [Backing],
+    /// How often it is drawn for a round of a storm, compared to others. 0: never.
+    pub weight: u32,
     /// What it does to the contents of a backing.
     pub effect: fn(Backing) -> Effect,
     /// What it needs of the host.
@@ -99,6 +103,7 @@ impl Operation {
         name: "",
         summary: "",
         usual: &[],
+        weight: 8,
         effect: |_| Effect::Preserves,
         needs: |_, _| Ok(()),
         settings: |_, _| Vec::new(),
@@ -121,5 +126,5 @@ pub fn all() -> impl Iterator<Item = &'static Operation> + Clone {
 /// The operation with this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Operation> {
-    all().find(|operation| operation.name == name)
+    all().chain([&STORM]).find(|operation| operation.name == name)
 }

@@ -14,6 +14,7 @@ pub mod mutate;
 pub mod outdir;
 pub mod progress;
 pub mod steps;
+mod storm;
 mod test;
 pub(crate) mod text;
 pub mod units;
@@ -23,6 +24,7 @@ pub(crate) mod sample;
 
 pub use format::{Format, UnknownFormat, render};
 pub use human::HumanOptions;
+pub use storm::{Held, StormResult};
 
 use crate::{machine::Sample, oracle::Violation};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
@@ -206,6 +208,9 @@ pub struct ScenarioResult {
     pub check_us: f64,
     /// KVM's own counters.
     pub kvm: Sample,
+    /// The rounds, of a storm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storm: Option<StormResult>,
     /// The first violations, with what is needed to look into them.
     pub violations: Vec<Violation>,
     /// The line that replays this scenario.
@@ -243,6 +248,7 @@ impl ScenarioResult {
             start_us: 0.0,
             check_us: 0.0,
             kvm: Sample::default(),
+            storm: None,
             violations: Vec::new(),
             replay,
         }

@@ -43,6 +43,7 @@ pub(crate) fn scenario(name: &str, backing: &str, verdict: Verdict) -> ScenarioR
         start_us: 900.0,
         check_us: 1200.0,
         kvm: Sample::default(),
+        storm: None,
         violations: Vec::new(),
         replay: format!("nostale run --ops {name} --backing {backing} --seed 0x5eed"),
     }

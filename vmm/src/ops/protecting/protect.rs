@@ -51,7 +51,8 @@ impl HostOperation for Protect {
             let forced = || if none { bed.arena.snapshot_protected(at) } else { bed.arena.snapshot(at) };
             witnessed.or_else(|| forced().ok())
         };
-        let watched: Vec<_> = bed.watched(span).filter_map(|page| Some((page, span.part(page - span.first(), 1)?.range()))).collect();
+        let watched: Vec<_> =
+            bed.watched(span).filter_map(|page| Some((page, span.part(page - span.first(), 1)?.range()))).collect();
 
         bed.note(Stage::OperationStart, span.range(), 0);
         syscall::protect(span.range(), if none { libc::PROT_NONE } else { libc::PROT_READ })?;

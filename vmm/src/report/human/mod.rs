@@ -2,6 +2,7 @@
 
 mod finding;
 pub(super) mod paint;
+mod storm;
 pub(super) mod summary;
 pub(super) mod table;
 
@@ -34,6 +35,11 @@ pub fn render(report: &RunReport, options: &HumanOptions) -> String {
     if !skipped.is_empty() {
         lines.push(String::new());
         lines.extend(skipped);
+    }
+    let storms = storm::lines(&report.scenarios, width);
+    if !storms.is_empty() {
+        lines.push(String::new());
+        lines.extend(storms);
     }
     for scenario in &report.scenarios {
         if !matches!(scenario.verdict, Verdict::Coherent | Verdict::Skipped) {

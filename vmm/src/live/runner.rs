@@ -1,0 +1,96 @@
+//! What it takes to run scenarios one by one: the host settings of each, the kernel log, and the reasons why one cannot run here.
+
+use super::{
+    Config, Hooks, Plant, Scenario, knobs as settings,
+    log::{self, LogWatch},
+    session::{Session, SessionError},
+    verdict::replay,
+};
+use crate::{
+    host::{facts::Facts, knobs::Knobs},
+    report::{ScenarioResult, Verdict},
+};
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
+
+/// Runs scenarios on this host.
+#[derive(Debug)]
+pub(super) struct Runner<'a> {
+    facts: &'a Facts,
+    knobs: Option<&'a Knobs>,
+    interrupted: &'a AtomicBool,
+    log: LogWatch,
+    /// What the user should know beside the results.
+    pub(super) notes: Vec<String>,
+}
+
+impl<'a> Runner<'a> {
+    pub(super) fn new(facts: &'a Facts, knobs: Option<&'a Knobs>, interrupted: &'a AtomicBool) -> Self {
+        let mut notes = Vec::new();
+        let log = LogWatch::open(&mut notes);
+        Self { facts, knobs, interrupted, log, notes }
+    }
+
+    /// Whether somebody wants it to end.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Relaxed)
+    }
+
+    /// Why a scenario cannot run here, if so.
+    pub(super) fn obstacle(&self, scenario: &Scenario, config: &Config) -> Option<String> {
+        let unplantable = || {
+            let plant = config.plant?;
+            plant.impossible(scenario, config, self.facts).map(|reason| format!("{plant} cannot be planted: {reason}"))
+        };
+        scenario.inapplicable().map(str::to_owned).or_else(|| scenario.missing(self.facts)).or_else(unplantable)
+    }
+
+    /// Runs a scenario for `time`, and judges what the kernel said meanwhile.
+    ///
+    /// # Errors
+    /// When it could not be set up.
+    pub(super) fn run(
+        &mut self,
+        scenario: &Scenario,
+        config: &Config,
+        time: Duration,
+        hooks: &mut dyn Hooks,
+    ) -> Result<ScenarioResult, SessionError> {
+        if config.plant == Some(Plant::KernelMessage)
+            && let Err(unavailable) = log::plant()
+        {
+            self.note(format!("the kernel message could not be planted: {unavailable}"));
+        }
+        let mut notes = Vec::new();
+        let held = self.knobs.map(|knobs| settings::hold(scenario, config.pages, self.facts, knobs, &mut notes)).transpose();
+        notes.into_iter().for_each(|note| self.note(note));
+        let (interrupted, log) = (self.interrupted, &mut self.log);
+        let mut enough = || interrupted.load(Relaxed) || config.until_violation && log.alarmed();
+        let mut session = || Session::new(scenario, config, self.facts)?.run(time, &mut enough);
+        // Settings go back when the session is over.
+        let mut result = match held {
+            Err(refused) => not_run(scenario, config, Verdict::Skipped, refused, time),
+            Ok(_held) => session()?,
+        };
+        if scenario.backing.is_thp() && result.operations > 0 && result.huge_bytes == 0 {
+            self.note(format!("{scenario}: the kernel gave no huge page, so this tested small ones"));
+        }
+        self.log.judge(scenario, &mut result, &mut self.notes, hooks);
+        Ok(result)
+    }
+
+    /// Notes something, once.
+    fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+}
+
+/// The result of a scenario that did not run.
+pub(super) fn not_run(scenario: &Scenario, config: &Config, verdict: Verdict, reason: String, time: Duration) -> ScenarioResult {
+    let replay = replay(scenario, config, time.as_secs_f64());
+    ScenarioResult::without_run(&scenario.name(), scenario.backing.name(), verdict, reason, replay)
+}

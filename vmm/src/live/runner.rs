@@ -11,6 +11,7 @@ use crate::{
     report::{ScenarioResult, Verdict},
 };
 use std::{
+    borrow::Cow,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
@@ -44,7 +45,7 @@ impl<'a> Runner<'a> {
             let plant = config.plant?;
             plant.impossible(scenario, config, self.facts).map(|reason| format!("{plant} cannot be planted: {reason}"))
         };
-        scenario.inapplicable().map(str::to_owned).or_else(|| scenario.missing(self.facts)).or_else(unplantable)
+        scenario.inapplicable().map(Cow::into_owned).or_else(|| scenario.missing(self.facts)).or_else(unplantable)
     }
 
     /// Runs a scenario for `time`, and judges what the kernel said meanwhile.

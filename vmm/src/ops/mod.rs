@@ -20,6 +20,7 @@ pub use syscall::OperationError;
 
 use crate::{
     host::{facts::Facts, knobs::Setting},
+    machine::Demands,
     memory::Backing,
 };
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -91,6 +92,8 @@ pub struct Operation {
     pub effect: fn(Backing) -> Effect,
     /// What it needs of the host.
     pub needs: fn(&Facts, Backing) -> Result<(), Need>,
+    /// What it wants of the machine, which must be known before there is one.
+    pub machine: Demands,
     /// Host settings that are held while it runs.
     pub settings: fn(&Facts, Backing) -> Vec<Setting>,
     /// Makes one for an arena.
@@ -106,6 +109,7 @@ impl Operation {
         weight: 8,
         effect: |_| Effect::Preserves,
         needs: |_, _| Ok(()),
+        machine: Demands { vm: false, tracking: None },
         settings: |_, _| Vec::new(),
         make: |_, _| Err(OperationError::Unmade),
     };

@@ -32,6 +32,13 @@ impl Scenario {
         self.operations.iter().any(|operation| operation.name == ops::STORM.name)
     }
 
+    /// Pages of guest memory, where `asked` are asked for: what the operations need at least, in whole huge pages of a pool.
+    #[must_use]
+    pub fn pages(&self, asked: u64) -> u64 {
+        let least = self.operations.iter().map(|operation| operation.least).max().unwrap_or(0);
+        asked.max(least).next_multiple_of(self.backing.unit())
+    }
+
     /// What each operation does to this backing.
     pub fn effects(&self) -> impl Iterator<Item = Effect> {
         self.operations.iter().map(|operation| (operation.effect)(self.backing))

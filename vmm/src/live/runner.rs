@@ -65,7 +65,10 @@ impl<'a> Runner<'a> {
             self.note(format!("the kernel message could not be planted: {unavailable}"));
         }
         let mut notes = Vec::new();
-        let held = self.knobs.map(|knobs| settings::hold(scenario, config.pages, self.facts, knobs, &mut notes)).transpose();
+        let held = self
+            .knobs
+            .map(|knobs| settings::hold(scenario, scenario.pages(config.pages), self.facts, knobs, &mut notes))
+            .transpose();
         notes.into_iter().for_each(|note| self.note(note));
         let (interrupted, log) = (self.interrupted, &mut self.log);
         let mut enough = || interrupted.load(Relaxed) || config.until_violation && log.alarmed();

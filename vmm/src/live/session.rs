@@ -155,7 +155,7 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     pub(super) fn new(scenario: &'a Scenario, config: &'a Config, facts: &Facts) -> Result<Self, SessionError> {
         let mut rng = Rng::seed_from_u64(config.seed ^ name_hash(&scenario.to_string()));
-        let arena = Arc::new(Arena::new(scenario.backing, config.pages, &config.file_dir)?);
+        let arena = Arc::new(Arena::new(scenario.backing, scenario.pages(config.pages), &config.file_dir)?);
         let stale = config.plant.is_some_and(Plant::is_stale) && arena.witness().is_some();
         let pages = arena.pages();
         let roles: Vec<Role> = (0..config.vcpus)

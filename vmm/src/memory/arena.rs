@@ -147,8 +147,11 @@ impl Arena {
             if mapped == libc::MAP_FAILED {
                 return Err(io::Error::last_os_error());
             }
-            // Kernels without THP refuse the advice, and so does hugetlbfs; what was got is measured (`Pagemap::huge`), not assumed.
-            libc::madvise(at, bytes, advice);
+            // Kernels without THP refuse the advice; what was got is measured (`Pagemap::huge`), not assumed. On hugetlbfs it would
+            // only leave a flag, by which mappings differ that could share page tables.
+            if !self.backing.is_hugetlb() {
+                libc::madvise(at, bytes, advice);
+            }
             // Pages of a hugetlb pool are taken now: an empty pool is an error here and not a SIGBUS in a guest. Not by reserving
             // them: Linux 6.18 loses reservations when private mappings are moved in parts, and the pool never gets small again.
             if self.backing.is_hugetlb() && libc::madvise(at, bytes, libc::MADV_POPULATE_WRITE) == -1 {

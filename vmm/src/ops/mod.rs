@@ -88,6 +88,8 @@ pub struct Operation {
     pub usual: &'static [Backing],
     /// How often it is drawn for a round of a storm, compared to others. 0: never.
     pub weight: u32,
+    /// The least memory that it can work on, in pages. A scenario that asks for less gets this much.
+    pub least: u64,
     /// What it does to the contents of a backing.
     pub effect: fn(Backing) -> Effect,
     /// What it needs of the host.
@@ -107,6 +109,7 @@ impl Operation {
         summary: "",
         usual: &[],
         weight: 8,
+        least: 0,
         effect: |_| Effect::Preserves,
         needs: |_, _| Ok(()),
         machine: Demands { vm: false, tracking: None },

@@ -100,7 +100,9 @@ pub(super) fn map_file(range: HvaRange, fd: i32, offset: u64) -> Result<(), Oper
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: the arena's own pages (see above).
     let mapped = unsafe {
-        libc::mmap(raw(range.start()), range.bytes() as usize, protection, libc::MAP_SHARED | libc::MAP_FIXED, fd, offset as i64)
+        // The same flags as home has, so that neighbours can merge and page tables be shared.
+        let flags = libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_NORESERVE;
+        libc::mmap(raw(range.start()), range.bytes() as usize, protection, flags, fd, offset as i64)
     };
     check("mmap(MAP_FIXED)", range, if mapped == libc::MAP_FAILED { -1 } else { 0 })
 }

@@ -175,6 +175,14 @@ impl Facts {
         }
     }
 
+    /// A userfaultfd that serves minor faults on hugetlbfs.
+    pub fn need_minor_hugetlbfs(&self) -> Result<(), Need> {
+        match self.userfault.features.known() {
+            Some(features) if features.minor_hugetlbfs => Ok(()),
+            _ => Err(Need::new("userfaultfd with minor faults on hugetlbfs", "boot Linux 5.13 or later with CONFIG_HUGETLBFS=y")),
+        }
+    }
+
     /// The kernel log.
     pub fn need_kernel_log(&self) -> Result<(), Need> {
         match self.kernel_log.errno() {

@@ -110,6 +110,17 @@ const ALL: &[Equivalence] = &[
         before: FOR_EVER,
     },
     Equivalence {
+        condition: "always",
+        argument: "only a page table goes; the file keeps its pages, and they come back on the next fault. Until then a guest's \
+                   translation leads to the right page, and whoever takes a page away, protects or migrates it brackets the whole \
+                   range before it looks at any page table",
+        source: "mm/hugetlb.c (hugetlb_unshare_pmds, hugetlb_change_protection, __unmap_hugepage_range), mm/rmap.c",
+        private_only: false,
+        about: About::Both(&["hugetlb_unshare_pmds"]),
+        since: EVER,
+        before: FOR_EVER,
+    },
+    Equivalence {
         condition: "a huge entry is installed in the same go (MADV_COLLAPSE), or the page table is empty. khugepaged may leave no entry: \
                     then nobody maps the page any more, and truncation, reclaim and migration have nobody to tell \
                     (CVE-2022-48991); that waits for khugepaged among the operations",

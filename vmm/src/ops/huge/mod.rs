@@ -2,6 +2,7 @@
 
 mod collapse;
 mod split;
+mod unshare;
 
 use super::{Effect, Operation, OperationError, Rng, syscall};
 use crate::memory::{Backing, BackingKind};
@@ -10,7 +11,7 @@ use nostale_notifier::HvaRange;
 use rand::RngExt;
 
 /// These operations.
-pub(super) static OPERATIONS: &[&Operation] = &[&collapse::OPERATION, &split::OPERATION];
+pub(super) static OPERATIONS: &[&Operation] = &[&collapse::OPERATION, &split::OPERATION, &unshare::OPERATION];
 
 /// Only memory that may have huge pages.
 pub(in crate::ops) fn huge_only(backing: Backing) -> Effect {

@@ -51,7 +51,8 @@ impl HostOperation for Discard {
 
         if bed.is_astray() {
             // A stamp as new as the operation, as if a write were to come after it.
-            let _ = bed.arena.store_stamp(claim.range().start(), generation);
+            let at = held.map_or(claim.range(), |held| held.range()).start();
+            let _ = bed.arena.store_stamp(at, generation);
         }
         bed.note(Stage::OperationStart, claim.range(), generation);
         throw_away(bed, &claim)?;

@@ -43,7 +43,7 @@ pub(super) const CALLERS: &[Caller] = &[
     Caller {
         functions: &["__unmap_hugepage_range", "unmap_hugepage_range"],
         what: "holes in, truncation of and private copies on hugetlbfs",
-        reach: Reach::Operations(&["hugetlb"]),
+        reach: Reach::Operations(&["discard on hugetlb-2m", "discard on hugetlb-2m-shared", "remap on hugetlb-2m-shared"]),
         oracles: &["finality", "third thread", "freshness"],
         source: "mm/hugetlb.c",
     },

@@ -51,7 +51,7 @@ pub(super) const CALLERS: &[Caller] = &[
     Caller {
         functions: &["hugetlb_unshare_pmds"],
         what: "page tables that processes share on hugetlbfs are unshared: userfaultfd registration, a VMA that is cut in two",
-        reach: Reach::Operations(&["hugetlb", "uffd-minor", "uffd-wp"]),
+        reach: Reach::Operations(&["unshare"]),
         oracles: &["permission", "finality"],
         source: "mm/hugetlb.c",
     },

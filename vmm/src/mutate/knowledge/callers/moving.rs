@@ -21,14 +21,14 @@ pub(super) const CALLERS: &[Caller] = &[
     Caller {
         functions: &["move_hugetlb_page_tables"],
         what: "mremap on hugetlbfs",
-        reach: Reach::Operations(&["hugetlb"]),
+        reach: Reach::Operations(&["mremap on hugetlb-2m"]),
         oracles: &["finality", "third thread", "freshness"],
         source: "mm/hugetlb.c",
     },
     Caller {
         functions: &["hugetlb_wp"],
         what: "copy on write of private hugetlb pages",
-        reach: Reach::Operations(&["hugetlb"]),
+        reach: Reach::Operations(&["fork on hugetlb-2m"]),
         oracles: &["conservation", "freshness"],
         source: "mm/hugetlb.c",
     },

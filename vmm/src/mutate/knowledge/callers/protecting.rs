@@ -13,7 +13,7 @@ pub(super) const CALLERS: &[Caller] = &[
     Caller {
         functions: &["copy_hugetlb_page_range"],
         what: "the same for private hugetlb pages",
-        reach: Reach::Operations(&["hugetlb"]),
+        reach: Reach::Operations(&["fork on hugetlb-2m"]),
         oracles: &["conservation"],
         source: "mm/hugetlb.c",
     },
@@ -27,7 +27,7 @@ pub(super) const CALLERS: &[Caller] = &[
     Caller {
         functions: &["hugetlb_change_protection"],
         what: "the same on hugetlbfs",
-        reach: Reach::Operations(&["hugetlb"]),
+        reach: Reach::Operations(&["protect on hugetlb-2m-shared"]),
         oracles: &["permission"],
         source: "mm/hugetlb.c",
     },

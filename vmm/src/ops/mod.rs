@@ -5,11 +5,13 @@
 //! list.
 
 mod bed;
+mod cleaning;
 mod hot;
 mod huge;
 mod moving;
 mod own_vma;
 mod protecting;
+mod reclaim;
 mod replacing;
 mod syscall;
 
@@ -114,7 +116,14 @@ impl fmt::Debug for Operation {
 
 /// All operations, family by family, in the order in which people are shown them.
 pub fn all() -> impl Iterator<Item = &'static Operation> + Clone {
-    let families = [moving::OPERATIONS, replacing::OPERATIONS, huge::OPERATIONS, protecting::OPERATIONS];
+    let families = [
+        moving::OPERATIONS,
+        replacing::OPERATIONS,
+        reclaim::OPERATIONS,
+        cleaning::OPERATIONS,
+        huge::OPERATIONS,
+        protecting::OPERATIONS,
+    ];
     families.into_iter().flatten().copied()
 }
 

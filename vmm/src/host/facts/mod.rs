@@ -106,6 +106,7 @@ impl Facts {
         facts.userfault.probe();
         facts.calls = Calls::probe();
         facts.pagemap = Pagemap::probe();
+        facts.swap.probe();
         facts.tracing.probe();
         facts.kernel_log = kernel_log::probe();
         facts

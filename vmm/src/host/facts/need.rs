@@ -101,19 +101,23 @@ impl Facts {
         }
     }
 
-    /// KSM, merging now.
+    /// KSM, which a run may set to work.
     pub fn need_ksm(&self) -> Result<(), Need> {
         match self.ksm.run.known() {
             Some(KsmRun::Running) => Ok(()),
-            Some(_) => Err(Need::new("KSM", "echo 1 > /sys/kernel/mm/ksm/run")),
+            Some(_) if self.privilege.is_root() => Ok(()),
+            Some(_) => Err(Need::new("KSM", "run as root, or sudo sh -c 'echo 1 > /sys/kernel/mm/ksm/run'")),
             None => Err(Need::new("KSM", "boot a kernel with CONFIG_KSM=y")),
         }
     }
 
-    /// Swap with room in it.
+    /// Swap with room in it, or something that a run can make swap of.
     pub fn need_swap(&self) -> Result<(), Need> {
-        if self.swap.free_bytes() > 0 {
+        if self.swap.free_bytes() > 0 || self.can_set_up_swap() {
             return Ok(());
+        }
+        if self.swap.area().is_some() {
+            return Err(self.need_root("swap"));
         }
         let file = "dd if=/dev/zero of=/swapfile bs=1M count=1024 && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile";
         let zram = |name: &str| format!("echo 1G > /sys/block/{name}/disksize && mkswap /dev/{name} && swapon /dev/{name}");
@@ -125,6 +129,11 @@ impl Facts {
         };
         let full = self.swap.areas.known().is_some_and(|areas| !areas.is_empty());
         Err(Need::new(if full { "free swap (all of it is in use)" } else { "swap" }, hint))
+    }
+
+    /// Whether a run can set swap up for as long as it takes.
+    pub fn can_set_up_swap(&self) -> bool {
+        self.swap.area().is_some() && self.privilege.is_root()
     }
 
     /// `pages` free pages of `page_bytes` in a hugetlb pool.

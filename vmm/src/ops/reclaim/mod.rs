@@ -1,0 +1,11 @@
+//! Memory taken from a guest that goes on using it: swapped out, dropped, merged, its block taken offline.
+
+mod free;
+mod gone;
+mod ksm;
+mod pageout;
+
+use super::Operation;
+
+/// These operations.
+pub(super) static OPERATIONS: &[&Operation] = &[&pageout::OPERATION, &free::OPERATION, &ksm::OPERATION];

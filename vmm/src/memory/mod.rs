@@ -5,6 +5,7 @@ mod arena;
 mod backing;
 mod claim;
 mod forced;
+mod mapping;
 mod pagemap;
 mod pool;
 mod snapshot;

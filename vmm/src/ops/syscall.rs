@@ -146,6 +146,12 @@ pub(super) fn drop_cache(range: HvaRange, fd: i32, offset: u64) -> Result<(), Op
     }
 }
 
+/// Makes file `fd` so many bytes long. `range` is what that is about.
+pub(super) fn truncate(range: HvaRange, fd: i32, bytes: u64) -> Result<(), OperationError> {
+    // SAFETY: the arena's own file, whose mappings are reached by accesses that may fault.
+    check("ftruncate", range, i64::from(unsafe { libc::ftruncate(fd, bytes as i64) }))
+}
+
 /// Asks where each page is (`move_pages(2)` without a target), or moves it to `nodes`; with `shared` even if others map it too,
 /// which takes CAP_SYS_NICE.
 pub(super) fn move_pages(pages: &[Hva], nodes: Option<&[i32]>, shared: bool, status: &mut [i32]) -> Result<(), Errno> {

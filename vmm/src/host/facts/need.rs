@@ -136,6 +136,27 @@ impl Facts {
         self.swap.area().is_some() && self.privilege.is_root()
     }
 
+    /// A control group of our own, whose memory can be reclaimed.
+    pub fn need_memory_group(&self) -> Result<(), Need> {
+        match &self.memory_groups {
+            Some(_) if self.privilege.is_root() => Ok(()),
+            Some(_) => Err(self.need_root("a memory control group of its own")),
+            None => {
+                let hint = "mount -t cgroup2 cgroup2 /sys/fs/cgroup && echo +memory > /sys/fs/cgroup/cgroup.subtree_control";
+                Err(Need::new("a hierarchy of memory control groups", hint))
+            }
+        }
+    }
+
+    /// Blocks of memory that can be taken offline.
+    pub fn need_memory_blocks(&self) -> Result<(), Need> {
+        match &self.memory.block_bytes {
+            Some(_) if self.privilege.is_root() => Ok(()),
+            Some(_) => Err(self.need_root("taking memory offline")),
+            None => Err(Need::new("memory that can be taken offline", "boot a kernel with CONFIG_MEMORY_HOTREMOVE=y")),
+        }
+    }
+
     /// `pages` free pages of `page_bytes` in a hugetlb pool.
     pub fn need_hugetlb(&self, page_bytes: u64, pages: u64) -> Result<(), Need> {
         let pool = self.hugetlb.pools.known().and_then(|pools| pools.iter().find(|pool| pool.page_bytes == page_bytes));

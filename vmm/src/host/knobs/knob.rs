@@ -179,7 +179,8 @@ impl Knob {
         let written = match self.kind {
             Kind::SwapArea => swap_area::write(&self.path, value),
             Kind::Group => group::write(&self.path, value),
-            _ => file(&self.path).and_then(|mut file| file.write_all(format!("{value}\n").as_bytes())),
+            // A call that a signal has ended is not begun anew: somebody wanted it to end (taking memory offline can take for ever).
+            _ => file(&self.path).and_then(|mut file| file.write(format!("{value}\n").as_bytes()).map(drop)),
         };
         written.map_err(|source| KnobError::Write { path: self.path.clone(), value: value.to_owned(), source })?;
         let got = self.read()?;

@@ -38,8 +38,8 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
 };
 
 const DIR: &str = "/sys/kernel/mm/ksm";
-/// Most guest pages of a group. A PMD at the most costs a split, so groups stay small.
-const MOST: u64 = 16;
+/// Most guest pages of a group: scans are slow, so each should be worth it.
+const MOST: u64 = 48;
 /// Members that no guest reaches: two, so that there is something to merge with even when every guest page is written at once.
 const WITNESSES: u64 = 2;
 /// How long to wait for a scan, and how often to look.

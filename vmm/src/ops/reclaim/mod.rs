@@ -2,10 +2,13 @@
 
 mod free;
 mod gone;
+mod group;
 mod ksm;
+mod offline;
 mod pageout;
 
 use super::Operation;
 
 /// These operations.
-pub(super) static OPERATIONS: &[&Operation] = &[&pageout::OPERATION, &free::OPERATION, &ksm::OPERATION];
+pub(super) static OPERATIONS: &[&Operation] =
+    &[&pageout::OPERATION, &group::OPERATION, &free::OPERATION, &ksm::OPERATION, &offline::OPERATION];

@@ -41,7 +41,7 @@ impl Scenario {
 
     /// What each operation does to this backing.
     pub fn effects(&self) -> impl Iterator<Item = Effect> {
-        self.operations.iter().map(|operation| (operation.effect)(self.backing))
+        self.operations.iter().map(|operation| operation.on(self.backing))
     }
 
     /// Why it makes no sense at all, if so.

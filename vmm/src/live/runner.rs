@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     host::{facts::Facts, knobs::Knobs},
+    ops::OperationError,
     report::{ScenarioResult, Verdict},
 };
 use std::{
@@ -76,7 +77,12 @@ impl<'a> Runner<'a> {
         // Settings go back when the session is over.
         let mut result = match held {
             Err(refused) => not_run(scenario, config, Verdict::Skipped, refused, time),
-            Ok(_held) => session()?,
+            Ok(_held) => match session() {
+                Err(SessionError::Operation(OperationError::Lacking(need))) => {
+                    not_run(scenario, config, Verdict::Skipped, need.to_string(), time)
+                }
+                ran => ran?,
+            },
         };
         if scenario.backing.is_thp() && result.operations > 0 && result.huge_bytes == 0 {
             self.note(format!("{scenario}: the kernel gave no huge page, so this tested small ones"));

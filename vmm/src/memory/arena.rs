@@ -3,8 +3,9 @@
 
 use super::{
     Backing, BackingKind, Fault, Frame, FramePool, Pages, Primary, Zone,
-    claim::{Claim, Claims},
+    claim::{Claim, Claims, Span},
     forced::Forced,
+    mapping,
     snapshot::Snapshot,
 };
 use nix::{
@@ -127,39 +128,35 @@ impl Arena {
     }
 
     fn map_home(&self) -> io::Result<()> {
-        let flags = match self.backing.kind {
-            BackingKind::Anon => libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            BackingKind::FilePrivate => libc::MAP_PRIVATE,
-            BackingKind::Memfd | BackingKind::FileShared => libc::MAP_SHARED,
-        };
-        let pages = match self.backing.pages {
-            Pages::Small | Pages::Transparent => 0,
-            Pages::Hugetlb2M | Pages::Hugetlb1G if self.file.is_some() => 0,
-            Pages::Hugetlb2M => libc::MAP_HUGETLB | libc::MAP_HUGE_2MB,
-            Pages::Hugetlb1G => libc::MAP_HUGETLB | libc::MAP_HUGE_1GB,
-        };
-        let advice = if self.backing.is_thp() { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
-        let (at, bytes) = (self.home.start().get() as *mut libc::c_void, self.home.bytes() as usize);
-        // SAFETY: the place lies in our own zone, and MAP_FIXED_NOREPLACE would not replace anything anyway.
-        unsafe {
-            let flags = flags | libc::MAP_FIXED_NOREPLACE | libc::MAP_NORESERVE | pages;
-            let mapped = libc::mmap(at, bytes, libc::PROT_READ | libc::PROT_WRITE, flags, self.file_fd(), 0);
-            if mapped == libc::MAP_FAILED {
-                return Err(io::Error::last_os_error());
-            }
-            // Kernels without THP refuse the advice; what was got is measured (`Pagemap::huge`), not assumed. On hugetlbfs it would
-            // only leave a flag, by which mappings differ that could share page tables.
-            if !self.backing.is_hugetlb() {
-                libc::madvise(at, bytes, advice);
-            }
-            // Pages of a hugetlb pool are taken now: an empty pool is an error here and not a SIGBUS in a guest. Not by reserving
-            // them: Linux 6.18 loses reservations when private mappings are moved in parts, and the pool never gets small again.
-            if self.backing.is_hugetlb() && libc::madvise(at, bytes, libc::MADV_POPULATE_WRITE) == -1 {
-                return Err(io::Error::last_os_error());
-            }
+        mapping::map(self.home, self.backing, self.file_fd(), 0, libc::MAP_FIXED_NOREPLACE)?;
+        // Pages of a hugetlb pool are taken now: an empty pool is an error here and not a SIGBUS in a guest. Not by reserving
+        // them: Linux 6.18 loses reservations when private mappings are moved in parts, and the pool never gets small again.
+        if self.backing.is_hugetlb() {
+            mapping::populate(self.home)?;
         }
         if self.backing.is_thp() && self.backing.kind != BackingKind::Anon {
             self.collapse_all();
+        }
+        Ok(())
+    }
+
+    /// Maps claimed pages as they were at first, in place of what is there, if anything: private memory begins anew, pages of a
+    /// shared file come back.
+    ///
+    /// # Errors
+    /// When the host refuses it.
+    pub fn map_again(&self, claim: &Span) -> io::Result<()> {
+        let offset = |page| self.frame_of(page).map_or(page, |frame| u64::from(frame.0)) * PAGE_SIZE;
+        let (pages, first) = (claim.range().pages(), claim.first());
+        // As many pages in one go as are neighbours in the file.
+        let mut from = 0;
+        while from < pages {
+            let joined = |n: &u64| offset(first + from + n) == offset(first + from) + n * PAGE_SIZE;
+            let count = (1..pages - from).take_while(joined).count() as u64 + 1;
+            if let Some(part) = claim.range().part(from, count) {
+                mapping::map(part, self.backing, self.file_fd(), offset(first + from), libc::MAP_FIXED)?;
+            }
+            from += count;
         }
         Ok(())
     }

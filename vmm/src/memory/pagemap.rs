@@ -13,6 +13,36 @@ pub struct Pagemap {
     file: File,
 }
 
+/// What the primary MMU has for one page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry(u64);
+
+impl Entry {
+    /// Mapped now.
+    #[must_use]
+    pub const fn is_present(self) -> bool {
+        self.0 >> 63 == 1
+    }
+
+    /// In a swap area, or on its way (a migration entry looks the same).
+    #[must_use]
+    pub const fn is_swapped(self) -> bool {
+        self.0 >> 62 & 1 == 1
+    }
+
+    /// Written since soft-dirty bits were cleared.
+    #[must_use]
+    pub const fn is_soft_dirty(self) -> bool {
+        self.0 >> 55 & 1 == 1
+    }
+
+    /// The physical page, if there is one; 0 without CAP_SYS_ADMIN.
+    #[must_use]
+    pub fn pfn(self) -> Option<Pfn> {
+        self.is_present().then(|| Pfn::new(self.0 & ((1 << 55) - 1)))
+    }
+}
+
 /// How much of a range is mapped by huge pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HugePages {
@@ -35,11 +65,18 @@ impl Pagemap {
     /// # Errors
     /// When the file cannot be read.
     pub fn pfns(&self, range: HvaRange) -> io::Result<Vec<Option<Pfn>>> {
+        Ok(self.entries(range)?.into_iter().map(Entry::pfn).collect())
+    }
+
+    /// What there is for each page of `range`.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn entries(&self, range: HvaRange) -> io::Result<Vec<Entry>> {
         let mut bytes = vec![0; range.pages() as usize * 8];
         self.file.read_exact_at(&mut bytes, (range.start().get() >> PAGE_SHIFT) * 8)?;
         let entry = |bytes: &[u8]| bytes.iter().rev().fold(0u64, |entry, &byte| entry << 8 | u64::from(byte));
-        let pfn = |entry: u64| (entry >> 63 == 1).then(|| Pfn::new(entry & ((1 << 55) - 1)));
-        Ok(bytes.chunks_exact(8).map(entry).map(pfn).collect())
+        Ok(bytes.chunks_exact(8).map(entry).map(Entry).collect())
     }
 
     /// How much of `range` is mapped by PMDs.

@@ -5,11 +5,13 @@
 //! list.
 
 mod bed;
+mod cleaning;
 mod hot;
 mod huge;
 mod moving;
 mod own_vma;
 mod protecting;
+mod reclaim;
 mod replacing;
 mod storm;
 mod syscall;
@@ -90,8 +92,10 @@ pub struct Operation {
     pub weight: u32,
     /// The least memory that it can work on, in pages. A scenario that asks for less gets this much.
     pub least: u64,
-    /// What it does to the contents of a backing.
-    pub effect: fn(Backing) -> Effect,
+    /// What it does to the contents of a backing. See [`Operation::on`].
+    effect: fn(Backing) -> Effect,
+    /// Why it is not for hugetlb memory, if so. What is for it works on whole huge pages ([`crate::memory::Arena::unit`]).
+    not_hugetlb: Option<&'static str>,
     /// What it needs of the host.
     pub needs: fn(&Facts, Backing) -> Result<(), Need>,
     /// What it wants of the machine, which must be known before there is one.
@@ -111,11 +115,23 @@ impl Operation {
         weight: 8,
         least: 0,
         effect: |_| Effect::Preserves,
+        not_hugetlb: Some("it works on base pages, of which hugetlb memory has none"),
         needs: |_, _| Ok(()),
         machine: Demands { vm: false, tracking: None },
         settings: |_, _| Vec::new(),
         make: |_, _| Err(OperationError::Unmade),
     };
+}
+
+impl Operation {
+    /// What it does to the contents of a backing.
+    #[must_use]
+    pub fn on(&self, backing: Backing) -> Effect {
+        match self.not_hugetlb {
+            Some(reason) if backing.is_hugetlb() => Effect::Inapplicable(reason),
+            _ => (self.effect)(backing),
+        }
+    }
 }
 
 impl fmt::Debug for Operation {
@@ -126,7 +142,14 @@ impl fmt::Debug for Operation {
 
 /// All operations, family by family, in the order in which people are shown them.
 pub fn all() -> impl Iterator<Item = &'static Operation> + Clone {
-    let families = [moving::OPERATIONS, replacing::OPERATIONS, huge::OPERATIONS, protecting::OPERATIONS];
+    let families = [
+        moving::OPERATIONS,
+        replacing::OPERATIONS,
+        reclaim::OPERATIONS,
+        cleaning::OPERATIONS,
+        huge::OPERATIONS,
+        protecting::OPERATIONS,
+    ];
     families.into_iter().flatten().copied()
 }
 

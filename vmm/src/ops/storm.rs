@@ -8,5 +8,6 @@ pub static STORM: Operation = Operation {
     summary: "all operations that fit, several at once, in rounds drawn from the seed; what fails is shrunk to the fewest",
     // Each round has effects of its own.
     effect: |_| Effect::Preserves,
+    not_hugetlb: None,
     ..Operation::USUAL
 };

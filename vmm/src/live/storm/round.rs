@@ -29,7 +29,7 @@ pub(super) fn draw(number: u64, operations: &[&'static Operation], backing: Back
     let seed = config.seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut rng = Rng::seed_from_u64(seed);
     // Where contents stay, every single write is accounted for: most rounds are of that kind.
-    let keeps = |operation: &&&'static Operation| matches!((operation.effect)(backing), Effect::Preserves | Effect::Gathers);
+    let keeps = |operation: &&&'static Operation| matches!(operation.on(backing), Effect::Preserves | Effect::Gathers);
     let strict = rng.random_range(0..4) != 0 && operations.iter().any(|operation| keeps(&operation));
     let pool: Vec<_> = operations.iter().filter(|operation| !strict || keeps(operation)).copied().collect();
     let wanted = if rng.random_range(0..4) == 0 { pool.len() } else { rng.random_range(1..=pool.len()).max(2.min(pool.len())) };
@@ -84,7 +84,7 @@ mod tests {
     }
 
     fn applicable(backing: Backing) -> Vec<&'static Operation> {
-        ops::all().filter(|operation| !matches!((operation.effect)(backing), Effect::Inapplicable(_))).collect()
+        ops::all().filter(|operation| !matches!(operation.on(backing), Effect::Inapplicable(_))).collect()
     }
 
     #[test]

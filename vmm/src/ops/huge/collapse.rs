@@ -12,6 +12,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     effect: huge::huge_only,
     needs: |facts, _| facts.need_collapse(),
     make: |_, _| Ok(Box::new(Collapse)),
+    not_hugetlb: Some("hugetlb pages are never cut up"),
     ..Operation::USUAL
 };
 

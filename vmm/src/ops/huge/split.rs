@@ -14,6 +14,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     effect: huge::huge_only,
     needs: |facts, _| facts.need_collapse(),
     make: |_, _| Ok(Box::new(Split)),
+    not_hugetlb: Some("hugetlb pages are never cut up"),
     ..Operation::USUAL
 };
 

@@ -33,6 +33,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     },
     needs: |facts, _| facts.need_uffd().and_then(|()| facts.need_minor_hugetlbfs()),
     make,
+    not_hugetlb: None,
     ..Operation::USUAL
 };
 

@@ -13,6 +13,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     usual: &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD, Backing::FILE_PRIVATE, Backing::HUGETLB_2M],
     effect: |_| Effect::Preserves,
     make: |_, _| Ok(Box::new(Mremap { only: None })),
+    not_hugetlb: None,
     ..Operation::USUAL
 };
 
@@ -23,6 +24,7 @@ pub(in crate::ops) static MERGE: Operation = Operation {
     summary: "move pages so that the destination merges into an earlier VMA (the bad order of rmap_walk)",
     effect: |_| Effect::Preserves,
     make: |_, _| Ok(Box::new(Mremap { only: Some(Way::Merge) })),
+    not_hugetlb: None,
     ..Operation::USUAL
 };
 

@@ -12,15 +12,12 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "mremap-dontunmap",
     summary: "move pages away but leave their place mapped; writers go on there with fresh pages",
     usual: &[Backing::ANON, Backing::MEMFD],
-    effect: |backing: Backing| match backing.is_shared() {
-        _ if backing.is_hugetlb() => Effect::Inapplicable("the kernel refuses MREMAP_DONTUNMAP on hugetlbfs"),
-        true => Effect::Preserves,
-        false => Effect::Gathers,
-    },
+    effect: |backing: Backing| if backing.is_shared() { Effect::Preserves } else { Effect::Gathers },
     needs: |facts, backing| {
         if backing.is_shared() { facts.need_mremap_dontunmap_shared() } else { facts.need_mremap_dontunmap() }
     },
     make: |_, _| Ok(Box::new(DontUnmap)),
+    not_hugetlb: Some("the kernel refuses MREMAP_DONTUNMAP on hugetlbfs"),
     ..Operation::USUAL
 };
 

@@ -41,6 +41,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
         }
     },
     make: |_, _| Ok(Box::new(Fork { report: Report::new()? })),
+    not_hugetlb: None,
     ..Operation::USUAL
 };
 

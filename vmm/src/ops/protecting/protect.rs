@@ -16,6 +16,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     usual: &[Backing::ANON, Backing::MEMFD, Backing::MEMFD_THP, Backing::HUGETLB_2M_SHARED],
     effect: |_| Effect::Preserves,
     make: |_, _| Ok(Box::new(Protect)),
+    not_hugetlb: None,
     ..Operation::USUAL
 };
 

@@ -14,6 +14,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
         if backing.is_shared() { Effect::Exchanges } else { Effect::Inapplicable("private memory has no other page to map") }
     },
     make: |_, _| Ok(Box::new(Remap)),
+    not_hugetlb: None,
     ..Operation::USUAL
 };
 

@@ -10,13 +10,12 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "remap-file-pages",
     summary: "the flood of seed S2: remap_file_pages(2) over pages in use, with third threads watching",
     usual: &[Backing::MEMFD],
-    effect: |backing| match backing.is_shared() {
-        _ if backing.is_hugetlb() => Effect::Inapplicable("remap_file_pages counts in base pages, which hugetlbfs cannot map"),
-        true => Effect::Exchanges,
-        false => Effect::Inapplicable("remap_file_pages wants a shared mapping"),
+    effect: |backing| {
+        if backing.is_shared() { Effect::Exchanges } else { Effect::Inapplicable("remap_file_pages wants a shared mapping") }
     },
     needs: |facts, _| facts.need_remap_file_pages(),
     make: |_, _| Ok(Box::new(RemapFilePages)),
+    not_hugetlb: Some("remap_file_pages counts in base pages, which hugetlbfs cannot map"),
     ..Operation::USUAL
 };
 

@@ -20,6 +20,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     needs,
     settings,
     make,
+    not_hugetlb: None,
     ..Operation::USUAL
 };
 

@@ -16,7 +16,7 @@ pub use access::{Fault, Primary};
 pub use arena::{Arena, ArenaError};
 pub use backing::{Backing, BackingKind, UnknownBacking};
 pub use claim::{Claim, Span};
-pub use pagemap::{HugePages, Pagemap};
+pub use pagemap::{HugePages, Pagemap, PagemapScan};
 pub use pool::{Frame, FramePool, Retired};
 pub use snapshot::Snapshot;
 pub use system::{Role, System};

@@ -1,10 +1,11 @@
 //! What the primary MMU maps: `/proc/self/pagemap` and `/proc/self/smaps`.
 
-use nostale_notifier::{HvaRange, Pfn, addr::PAGE_SHIFT};
+use linux_raw_sys::general::{PAGE_IS_WRITTEN, PM_SCAN_CHECK_WPASYNC, PM_SCAN_WP_MATCHING, page_region, pm_scan_arg};
+use nostale_notifier::{Hva, HvaRange, Pfn, addr::PAGE_SHIFT};
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::FileExt,
+    os::{fd::AsRawFd, unix::fs::FileExt},
 };
 
 /// `/proc/self/pagemap` (Documentation/admin-guide/mm/pagemap.rst).
@@ -51,6 +52,56 @@ impl Pagemap {
     }
 }
 
+/// `/proc/self/pagemap` as a log of writes to memory under asynchronous write protection (6.7).
+#[derive(Debug)]
+pub struct PagemapScan(File);
+
+// _IOWR('f', 16, struct pm_scan_arg)
+nix::ioctl_readwrite!(
+    /// Walks a range.
+    pagemap_scan,
+    b'f',
+    16,
+    pm_scan_arg
+);
+
+impl PagemapScan {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// When the kernel has none.
+    pub fn open() -> io::Result<Self> {
+        Ok(Self(File::open("/proc/self/pagemap")?))
+    }
+
+    /// The parts of `range` that were written since the last scan; they are write-protected again.
+    ///
+    /// # Errors
+    /// EPERM where a part of it is not under such protection.
+    pub fn written(&self, range: HvaRange) -> io::Result<Vec<HvaRange>> {
+        let mut found = vec![page_region { start: 0, end: 0, categories: 0 }; range.pages() as usize];
+        let mut scan = pm_scan_arg {
+            size: size_of::<pm_scan_arg>() as u64,
+            flags: u64::from(PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC),
+            start: range.start().get(),
+            end: range.end().get(),
+            walk_end: 0,
+            vec: found.as_mut_ptr() as u64,
+            vec_len: found.len() as u64,
+            max_pages: 0,
+            category_inverted: 0,
+            category_mask: u64::from(PAGE_IS_WRITTEN),
+            category_anyof_mask: 0,
+            return_mask: u64::from(PAGE_IS_WRITTEN),
+        };
+        // SAFETY: the kernel reads and writes `scan`, and as much of `found` as that says.
+        let count = unsafe { pagemap_scan(self.0.as_raw_fd(), &raw mut scan) }?;
+        found.truncate(usize::try_from(count).unwrap_or(0));
+        let region = |region: &page_region| HvaRange::new(Hva::new(region.start), (region.end - region.start) >> PAGE_SHIFT);
+        Ok(found.iter().filter_map(region).collect())
+    }
+}
+
 fn huge_in(smaps: &str, range: HvaRange) -> u64 {
     let mut inside = false;
     let mut bytes = 0;
@@ -71,7 +122,6 @@ fn huge_in(smaps: &str, range: HvaRange) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nostale_notifier::Hva;
 
     #[test]
     fn huge_pages_are_counted_where_they_belong() {
@@ -81,6 +131,26 @@ mod tests {
         assert_eq!(huge_in(smaps, range(0x100_0000, 1024)), 2 << 20);
         assert_eq!(huge_in(smaps, range(0x100_0000, 0x1200)), 4 << 20);
         assert_eq!(huge_in(smaps, range(0x300_0000, 1)), 0);
+    }
+
+    #[test]
+    fn a_scan_finds_what_was_written_since_the_last_one_and_nothing_else() {
+        use crate::memory::{
+            Arena, Backing,
+            userfault::{Features, Modes, Userfault},
+        };
+        let Ok(uffd) = Userfault::open(Features::WRITE_PROTECT | Features::WRITE_PROTECT_ASYNC) else { return };
+        let arena = Arena::new(Backing::ANON, 16, std::path::Path::new("/")).expect("memory");
+        let scan = PagemapScan::open().expect("every Linux has a pagemap");
+        assert!(scan.written(arena.home()).is_err(), "not under asynchronous write protection");
+        uffd.register(arena.home(), Modes::WRITE_PROTECT).expect("any memory");
+        scan.written(arena.home()).expect("registered");
+        for page in [2, 3, 9] {
+            arena.store_word(arena.hva(page), 0, 1).expect("mapped");
+        }
+        let parts = [(2, 2), (9, 1)].map(|(first, pages)| arena.home().part(first, pages).expect("inside"));
+        assert_eq!(scan.written(arena.home()).expect("registered"), parts);
+        assert_eq!(scan.written(arena.home()).expect("registered"), []);
     }
 
     #[test]

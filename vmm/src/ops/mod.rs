@@ -12,6 +12,7 @@ mod own_vma;
 mod protecting;
 mod replacing;
 mod syscall;
+mod userfault;
 
 pub use bed::{Bed, Ledger};
 pub use syscall::OperationError;
@@ -114,7 +115,7 @@ impl fmt::Debug for Operation {
 
 /// All operations, family by family, in the order in which people are shown them.
 pub fn all() -> impl Iterator<Item = &'static Operation> + Clone {
-    let families = [moving::OPERATIONS, replacing::OPERATIONS, huge::OPERATIONS, protecting::OPERATIONS];
+    let families = [moving::OPERATIONS, replacing::OPERATIONS, huge::OPERATIONS, protecting::OPERATIONS, userfault::OPERATIONS];
     families.into_iter().flatten().copied()
 }
 

@@ -1,5 +1,6 @@
 //! The system calls that operations are made of, with errors that say which call failed, where, and with what.
 
+use crate::memory::userfault::UserfaultError;
 use nix::errno::Errno;
 use nostale_notifier::{Hva, HvaRange};
 use std::{borrow::Cow, ptr};
@@ -26,6 +27,12 @@ pub enum OperationError {
         /// Why.
         source: std::io::Error,
     },
+    /// A userfaultfd, or a request to it.
+    #[error(transparent)]
+    Userfault(#[from] UserfaultError),
+    /// The thread that served faults has ended before the operation.
+    #[error("the thread that serves faults has ended without being told to")]
+    HandlerDied,
     /// An entry of the catalogue has no maker.
     #[error("the operation has no maker")]
     Unmade,
@@ -77,9 +84,8 @@ pub(super) fn unmap(range: HvaRange) -> Result<(), OperationError> {
     check("munmap", range, i64::from(unsafe { libc::munmap(raw(range.start()), range.bytes() as usize) }))
 }
 
-/// Maps page `offset` and following of file `fd`, shared, in place of whatever is at `range`.
-pub(super) fn map_file(range: HvaRange, fd: i32, offset: u64) -> Result<(), OperationError> {
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
+/// Maps file `fd` from byte `offset` on, shared, in place of whatever is at `range`.
+pub(super) fn map_file(range: HvaRange, fd: i32, offset: u64, protection: i32) -> Result<(), OperationError> {
     // SAFETY: the arena's own pages (see above).
     let mapped = unsafe {
         libc::mmap(raw(range.start()), range.bytes() as usize, protection, libc::MAP_SHARED | libc::MAP_FIXED, fd, offset as i64)
@@ -108,6 +114,20 @@ pub(super) fn punch_hole(range: HvaRange, fd: i32, offset: u64) -> Result<(), Op
     let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
     // SAFETY: the arena's own file.
     check("fallocate(PUNCH_HOLE)", range, i64::from(unsafe { libc::fallocate(fd, mode, offset as i64, range.bytes() as i64) }))
+}
+
+/// Whether file `fd` has nothing at byte `offset`.
+pub(super) fn is_hole(range: HvaRange, fd: i32, offset: u64) -> Result<bool, OperationError> {
+    // SAFETY: the arena's own file, whose position nobody uses.
+    let hole = unsafe { libc::lseek(fd, offset as i64, libc::SEEK_HOLE) };
+    check("lseek(SEEK_HOLE)", range, hole).map(|()| hole == offset as i64)
+}
+
+/// Writes `bytes` to file `fd` at byte `offset`.
+pub(super) fn write_page(range: HvaRange, fd: i32, offset: u64, bytes: &[u8]) -> Result<(), OperationError> {
+    // SAFETY: the arena's own file, and bytes that live.
+    let written = unsafe { libc::pwrite(fd, bytes.as_ptr().cast(), bytes.len(), offset as i64) };
+    check("pwrite", range, if written as usize == bytes.len() { 0 } else { -1 })
 }
 
 /// Asks where each page is (`move_pages(2)` without a target), or moves it to `nodes`; with `shared` even if others map it too,

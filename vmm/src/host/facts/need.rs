@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::attempt::Attempt;
 use super::tracing::Tracefs;
 use super::{Facts, KsmRun};
+use crate::memory::userfault;
 
 /// Something the host does not offer. A scenario that meets one is skipped, with this as the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize)]
@@ -173,6 +174,16 @@ impl Facts {
             (_, Some(Errno::EACCES)) => Err(Need::new(what, "run as root, or sudo setfacl -m u:$USER:rw /dev/userfaultfd")),
             _ => Err(Need::new(what, "run as root, or sudo sysctl vm.unprivileged_userfaultfd=1")),
         }
+    }
+
+    /// What an operation asks of userfaultfd.
+    pub fn need_uffd_feature(&self, wanted: userfault::Features) -> Result<(), Need> {
+        let offered = userfault::Features::from_bits(self.userfault.features.known().map_or(0, |features| features.mask));
+        if offered.contains(wanted) {
+            return Ok(());
+        }
+        let missing = wanted.without(offered);
+        Err(Need::new(format!("userfaultfd with {missing}"), format!("boot Linux {} or later", missing.since())))
     }
 
     /// The kernel log.

@@ -5,6 +5,7 @@
 //! list.
 
 mod bed;
+mod child;
 mod hot;
 mod huge;
 mod moving;
@@ -13,6 +14,7 @@ mod protecting;
 mod replacing;
 mod syscall;
 mod userfault;
+mod vma;
 
 pub use bed::{Bed, Ledger};
 pub use syscall::OperationError;
@@ -115,7 +117,14 @@ impl fmt::Debug for Operation {
 
 /// All operations, family by family, in the order in which people are shown them.
 pub fn all() -> impl Iterator<Item = &'static Operation> + Clone {
-    let families = [moving::OPERATIONS, replacing::OPERATIONS, huge::OPERATIONS, protecting::OPERATIONS, userfault::OPERATIONS];
+    let families = [
+        moving::OPERATIONS,
+        replacing::OPERATIONS,
+        huge::OPERATIONS,
+        protecting::OPERATIONS,
+        userfault::OPERATIONS,
+        vma::OPERATIONS,
+    ];
     families.into_iter().flatten().copied()
 }
 

@@ -2,7 +2,7 @@
 
 use crate::memory::userfault::UserfaultError;
 use nix::errno::Errno;
-use nostale_notifier::{Hva, HvaRange};
+use nostale_notifier::{Hva, HvaRange, addr::PAGE_SIZE};
 use std::{borrow::Cow, ptr};
 use thiserror::Error;
 
@@ -64,6 +64,21 @@ pub(super) fn move_pages_to(from: HvaRange, to: Hva, extra: i32) -> Result<(), O
     // SAFETY: both ranges are the arena's own (see above).
     let moved = unsafe { libc::mremap(raw(from.start()), size, size, flags, raw(to)) };
     check("mremap", from, if moved == libc::MAP_FAILED { -1 } else { 0 })
+}
+
+/// Moves the pages of `from` with `mremap(2)` to `to`, which has room for more, or for fewer.
+pub(super) fn resize_to(from: HvaRange, to: HvaRange) -> Result<(), OperationError> {
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    // SAFETY: both ranges are the arena's own (see above).
+    let moved = unsafe { libc::mremap(raw(from.start()), from.bytes() as usize, to.bytes() as usize, flags, raw(to.start())) };
+    check("mremap to another size", from, if moved == libc::MAP_FAILED { -1 } else { 0 })
+}
+
+/// Gives the mapping at `range` another size with `mremap(2)`, where it is.
+pub(super) fn resize(range: HvaRange, pages: u64) -> Result<(), OperationError> {
+    // SAFETY: the arena's own pages (see above), and a hole behind them.
+    let same = unsafe { libc::mremap(raw(range.start()), range.bytes() as usize, (pages * PAGE_SIZE) as usize, 0) };
+    check("mremap in place", range, if same == libc::MAP_FAILED { -1 } else { 0 })
 }
 
 /// `mprotect(2)`.

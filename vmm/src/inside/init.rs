@@ -20,6 +20,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("/proc/sys/kernel/printk", "7 4 1 7"),
     ("/proc/sys/kernel/kptr_restrict", "0"),
     ("/proc/sys/kernel/dmesg_restrict", "0"),
+    // Groups that a run makes have memory to reclaim.
+    ("/sys/fs/cgroup/cgroup.subtree_control", "+memory"),
 ];
 
 /// What is mounted where: type, place.
@@ -29,6 +31,7 @@ const MOUNTS: &[(&str, &str)] = &[
     ("devtmpfs", "/dev"),
     ("tmpfs", "/tmp"),
     ("tmpfs", "/run"),
+    ("cgroup2", "/sys/fs/cgroup"),
     ("debugfs", "/sys/kernel/debug"),
     ("tracefs", "/sys/kernel/tracing"),
 ];

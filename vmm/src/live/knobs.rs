@@ -3,7 +3,7 @@
 use super::Scenario;
 use crate::{
     host::{
-        facts::Facts,
+        facts::{FOLIO_BYTES, Facts},
         knobs::{Guard, Knob, Knobs, Setting},
     },
     memory::{Backing, BackingKind},
@@ -54,6 +54,7 @@ fn of_backing(backing: Backing, facts: &Facts) -> Vec<Setting> {
     let (path, now, value) = match backing.kind {
         BackingKind::Anon => (THP, &facts.thp.enabled, "madvise"),
         BackingKind::Memfd => (SHMEM, &facts.thp.shmem_enabled, "advise"),
+        BackingKind::AnonMthp => return folios(facts),
         BackingKind::FileShared | BackingKind::FilePrivate => return Vec::new(),
     };
     // What is there already may be there only until another run ends; to want it as well keeps it.
@@ -62,4 +63,21 @@ fn of_backing(backing: Backing, facts: &Facts) -> Vec<Setting> {
         return Vec::new();
     }
     vec![Setting::helpful(Knob::choice(path), value, "memory stays in small pages")]
+}
+
+/// Folios of [`FOLIO_BYTES`] for memory that asks for huge pages, and none of a whole PMD, which would come first.
+fn folios(facts: &Facts) -> Vec<Setting> {
+    let size = |bytes: u64| facts.thp.sizes.iter().find(|size| size.page_bytes == bytes);
+    let knob = |bytes: u64| Knob::choice(format!("/sys/kernel/mm/transparent_hugepage/hugepages-{}kB/enabled", bytes >> 10));
+    let on = size(FOLIO_BYTES).and_then(|size| size.enabled.known()).is_some_and(|now| now == "always");
+    let mut wanted = Vec::new();
+    if !on {
+        wanted.push(Setting::essential(knob(FOLIO_BYTES), "madvise"));
+    }
+    if let Some(&pmd) = facts.thp.hpage_pmd_size_bytes.known()
+        && size(pmd).is_some()
+    {
+        wanted.push(Setting::helpful(knob(pmd), "never", "memory may come in whole huge pages instead of smaller ones"));
+    }
+    wanted
 }

@@ -41,7 +41,7 @@ impl Scenario {
     pub fn missing(&self, facts: &Facts) -> Option<String> {
         // The system slot is a memfd on every backing.
         let memfd = facts.need_memfd().err();
-        let needs = self.operations.iter().filter_map(|operation| (operation.needs)(facts, self.backing).err());
+        let needs = self.operations.iter().filter_map(|operation| operation.possible(facts, self.backing).err());
         memfd.into_iter().chain(needs).map(|need| need.to_string()).next()
     }
 }

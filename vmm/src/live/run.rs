@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     host::{facts::Facts, knobs::Knobs},
+    ops::OperationError,
     report::{Host, RunReport, ScenarioResult, Setup, Verdict},
 };
 use nostale_notifier::addr::PAGE_SIZE;
@@ -87,6 +88,9 @@ pub fn run(
                 match held.map(|_held| session()) {
                     Err(refused) => not_run(scenario, config, Verdict::Skipped, refused, each),
                     Ok(Ok(result)) => result,
+                    Ok(Err(SessionError::Operation(OperationError::Lacking(need)))) => {
+                        not_run(scenario, config, Verdict::Skipped, need.to_string(), each)
+                    }
                     // The first one says what is wrong with what was asked for; later, results are worth keeping.
                     Ok(Err(error)) if scenarios.iter().all(|done: &ScenarioResult| done.verdict == Verdict::Skipped) => {
                         return Err(error);
@@ -95,7 +99,7 @@ pub fn run(
                 }
             }
         };
-        if scenario.backing.huge && result.operations > 0 && result.huge_bytes == 0 {
+        if scenario.backing.is_large() && result.operations > 0 && result.huge_bytes == 0 {
             notes.push(format!("{scenario}: the kernel gave no huge page, so this tested small ones"));
         }
         log.judge(scenario, &mut result, &mut notes, hooks);

@@ -3,8 +3,9 @@
 
 use super::{
     Backing, BackingKind, Fault, Frame, FramePool, Primary, Zone,
-    claim::{Claim, Claims},
+    claim::{Claim, Claims, Span},
     forced::Forced,
+    mapping,
     snapshot::Snapshot,
 };
 use nix::{
@@ -117,25 +118,30 @@ impl Arena {
     }
 
     fn map_home(&self) -> io::Result<()> {
-        let flags = match self.backing.kind {
-            BackingKind::Anon => libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            BackingKind::FilePrivate => libc::MAP_PRIVATE,
-            BackingKind::Memfd | BackingKind::FileShared => libc::MAP_SHARED,
-        };
-        let advice = if self.backing.huge { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
-        let (at, bytes) = (self.home.start().get() as *mut libc::c_void, self.home.bytes() as usize);
-        // SAFETY: the place lies in our own zone, and MAP_FIXED_NOREPLACE would not replace anything anyway.
-        unsafe {
-            let flags = flags | libc::MAP_FIXED_NOREPLACE | libc::MAP_NORESERVE;
-            let mapped = libc::mmap(at, bytes, libc::PROT_READ | libc::PROT_WRITE, flags, self.file_fd(), 0);
-            if mapped == libc::MAP_FAILED {
-                return Err(io::Error::last_os_error());
-            }
-            // Kernels without THP refuse the advice; what was got is measured (`Pagemap::huge`), not assumed.
-            libc::madvise(at, bytes, advice);
-        }
-        if self.backing.huge && self.backing.kind != BackingKind::Anon {
+        mapping::map(self.home, self.backing, self.file_fd(), 0, libc::MAP_FIXED_NOREPLACE)?;
+        if self.backing.huge && !self.backing.is_anonymous() {
             self.collapse_all();
+        }
+        Ok(())
+    }
+
+    /// Maps claimed pages as they were at first, in place of what is there, if anything: private memory begins anew, pages of a
+    /// shared file come back.
+    ///
+    /// # Errors
+    /// When the host refuses it.
+    pub fn map_again(&self, claim: &Span) -> io::Result<()> {
+        let offset = |page| self.frame_of(page).map_or(page, |frame| u64::from(frame.0)) * PAGE_SIZE;
+        let (pages, first) = (claim.range().pages(), claim.first());
+        // As many pages in one go as are neighbours in the file.
+        let mut from = 0;
+        while from < pages {
+            let joined = |n: &u64| offset(first + from + n) == offset(first + from) + n * PAGE_SIZE;
+            let count = (1..pages - from).take_while(joined).count() as u64 + 1;
+            if let Some(part) = claim.range().part(from, count) {
+                mapping::map(part, self.backing, self.file_fd(), offset(first + from), libc::MAP_FIXED)?;
+            }
+            from += count;
         }
         Ok(())
     }
@@ -311,7 +317,7 @@ impl Arena {
 
 fn backing_file(kind: BackingKind, dir: &Path, bytes: u64) -> Result<Option<File>, ArenaError> {
     let made = match kind {
-        BackingKind::Anon => return Ok(None),
+        BackingKind::Anon | BackingKind::AnonMthp => return Ok(None),
         BackingKind::Memfd => {
             memfd_create(c"nostale-arena", MFdFlags::MFD_CLOEXEC).map(File::from).map_err(io::Error::from).and_then(|file| {
                 file.set_len(bytes)?;

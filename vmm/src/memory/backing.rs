@@ -8,6 +8,8 @@ use thiserror::Error;
 pub enum BackingKind {
     /// Private anonymous memory.
     Anon,
+    /// The same in folios of 64 KiB (multi-size THP, 6.8).
+    AnonMthp,
     /// A memfd, mapped shared: shmem.
     Memfd,
     /// A file on disk, mapped shared.
@@ -27,7 +29,7 @@ pub struct Backing {
 
 impl Backing {
     /// Every backing there is.
-    pub const ALL: [Self; 8] = {
+    pub const ALL: [Self; 9] = {
         [
             Self { kind: BackingKind::Anon, huge: false },
             Self { kind: BackingKind::Anon, huge: true },
@@ -37,6 +39,7 @@ impl Backing {
             Self { kind: BackingKind::FileShared, huge: true },
             Self { kind: BackingKind::FilePrivate, huge: false },
             Self { kind: BackingKind::FilePrivate, huge: true },
+            Self { kind: BackingKind::AnonMthp, huge: false },
         ]
     };
 
@@ -52,6 +55,8 @@ impl Backing {
     pub const FILE_SHARED: Self = Self::ALL[4];
     /// A private file in base pages.
     pub const FILE_PRIVATE: Self = Self::ALL[6];
+    /// Private anonymous memory in folios of 64 KiB.
+    pub const ANON_MTHP: Self = Self::ALL[8];
 
     /// Its name on the command line and in results.
     #[must_use]
@@ -59,6 +64,7 @@ impl Backing {
         match (self.kind, self.huge) {
             (BackingKind::Anon, false) => "anon",
             (BackingKind::Anon, true) => "anon-thp",
+            (BackingKind::AnonMthp, _) => "anon-mthp",
             (BackingKind::Memfd, false) => "memfd",
             (BackingKind::Memfd, true) => "memfd-thp",
             (BackingKind::FileShared, false) => "file-shared",
@@ -66,6 +72,18 @@ impl Backing {
             (BackingKind::FilePrivate, false) => "file-private",
             (BackingKind::FilePrivate, true) => "file-private-thp",
         }
+    }
+
+    /// Private memory without a file.
+    #[must_use]
+    pub const fn is_anonymous(self) -> bool {
+        matches!(self.kind, BackingKind::Anon | BackingKind::AnonMthp)
+    }
+
+    /// In larger pieces than base pages, where the kernel has them to give.
+    #[must_use]
+    pub const fn is_large(self) -> bool {
+        self.huge || matches!(self.kind, BackingKind::AnonMthp)
     }
 
     /// Made of a file on disk.

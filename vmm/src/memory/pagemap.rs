@@ -1,7 +1,10 @@
 //! What the primary MMU maps: `/proc/self/pagemap` and `/proc/self/smaps`.
 
 use linux_raw_sys::general::{PAGE_IS_WRITTEN, PM_SCAN_CHECK_WPASYNC, PM_SCAN_WP_MATCHING, page_region, pm_scan_arg};
-use nostale_notifier::{Hva, HvaRange, Pfn, addr::PAGE_SHIFT};
+use nostale_notifier::{
+    Hva, HvaRange, Pfn,
+    addr::{PAGE_SHIFT, PAGE_SIZE},
+};
 use std::{
     fs::{self, File},
     io,
@@ -14,10 +17,40 @@ pub struct Pagemap {
     file: File,
 }
 
+/// What the primary MMU has for one page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry(u64);
+
+impl Entry {
+    /// Mapped now.
+    #[must_use]
+    pub const fn is_present(self) -> bool {
+        self.0 >> 63 == 1
+    }
+
+    /// In a swap area, or on its way (a migration entry looks the same).
+    #[must_use]
+    pub const fn is_swapped(self) -> bool {
+        self.0 >> 62 & 1 == 1
+    }
+
+    /// Written since soft-dirty bits were cleared.
+    #[must_use]
+    pub const fn is_soft_dirty(self) -> bool {
+        self.0 >> 55 & 1 == 1
+    }
+
+    /// The physical page, if there is one; 0 without CAP_SYS_ADMIN.
+    #[must_use]
+    pub fn pfn(self) -> Option<Pfn> {
+        self.is_present().then(|| Pfn::new(self.0 & ((1 << 55) - 1)))
+    }
+}
+
 /// How much of a range is mapped by huge pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HugePages {
-    /// Bytes mapped by PMDs, of whatever backing.
+    /// Bytes mapped by PMDs, of whatever backing; or, of smaller folios, bytes that are in such.
     pub bytes: u64,
 }
 
@@ -36,11 +69,18 @@ impl Pagemap {
     /// # Errors
     /// When the file cannot be read.
     pub fn pfns(&self, range: HvaRange) -> io::Result<Vec<Option<Pfn>>> {
+        Ok(self.entries(range)?.into_iter().map(Entry::pfn).collect())
+    }
+
+    /// What there is for each page of `range`.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn entries(&self, range: HvaRange) -> io::Result<Vec<Entry>> {
         let mut bytes = vec![0; range.pages() as usize * 8];
         self.file.read_exact_at(&mut bytes, (range.start().get() >> PAGE_SHIFT) * 8)?;
         let entry = |bytes: &[u8]| bytes.iter().rev().fold(0u64, |entry, &byte| entry << 8 | u64::from(byte));
-        let pfn = |entry: u64| (entry >> 63 == 1).then(|| Pfn::new(entry & ((1 << 55) - 1)));
-        Ok(bytes.chunks_exact(8).map(entry).map(pfn).collect())
+        Ok(bytes.chunks_exact(8).map(entry).map(Entry).collect())
     }
 
     /// How much of `range` is mapped by PMDs.
@@ -49,6 +89,26 @@ impl Pagemap {
     /// When the file cannot be read.
     pub fn huge(range: HvaRange) -> io::Result<HugePages> {
         Ok(HugePages { bytes: huge_in(&fs::read_to_string("/proc/self/smaps")?, range) })
+    }
+
+    /// How much of the beginning of `range` is made of folios of more than one page.
+    ///
+    /// # Errors
+    /// When the files cannot be read, which takes CAP_SYS_ADMIN.
+    pub fn folios(range: HvaRange) -> io::Result<HugePages> {
+        /// `KPF_COMPOUND_HEAD` and `KPF_COMPOUND_TAIL` (include/uapi/linux/kernel-page-flags.h).
+        const COMPOUND: u64 = 1 << 15 | 1 << 16;
+        /// Each page takes a system call of its own.
+        const MOST: u64 = 1024;
+        let flags = File::open("/proc/kpageflags")?;
+        let part = range.part(0, range.pages().min(MOST)).unwrap_or(range);
+        let mut bytes = 0;
+        for pfn in Self::open()?.pfns(part)?.into_iter().flatten() {
+            let mut word = [0; 8];
+            flags.read_exact_at(&mut word, pfn.get() * 8)?;
+            bytes += if u64::from_ne_bytes(word) & COMPOUND == 0 { 0 } else { PAGE_SIZE };
+        }
+        Ok(HugePages { bytes })
     }
 }
 

@@ -41,6 +41,11 @@ impl FramePool {
         self.parked.pop_front()
     }
 
+    /// Forgets what was known of all that is parked: the file has lost its contents.
+    pub fn forget(&mut self) {
+        self.parked.iter_mut().for_each(|(_, retired)| *retired = None);
+    }
+
     /// All that is parked.
     pub fn iter(&self) -> impl Iterator<Item = (Frame, Option<&Retired>)> {
         self.parked.iter().map(|(frame, parked)| (*frame, parked.as_ref()))

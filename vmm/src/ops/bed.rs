@@ -216,6 +216,13 @@ impl<'a> Bed<'a> {
         });
     }
 
+    /// Judges a time in which nobody may write to some pages, because `closed`: no vCPU has made a whole visit.
+    pub fn judge_closed(&self, closed: &str, written: &[u64]) {
+        for &page in written {
+            self.watch.report(dirty::trespassed(self.actor.1, page, closed, self.arena));
+        }
+    }
+
     /// Judges a log: each of the pages that `must` be in it has to be among those it `reported`.
     pub fn judge_log(&self, log: &str, must: &[u64], reported: impl Fn(u64) -> bool) {
         // The planted fault: one page that was reported was not.

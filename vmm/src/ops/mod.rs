@@ -6,11 +6,13 @@
 
 mod bed;
 mod child;
+mod cleaning;
 mod hot;
 mod huge;
 mod moving;
 mod own_vma;
 mod protecting;
+mod reclaim;
 mod replacing;
 mod syscall;
 mod userfault;
@@ -21,7 +23,7 @@ pub use syscall::OperationError;
 
 use crate::{
     host::{facts::Facts, knobs::Setting},
-    memory::Backing,
+    memory::{Backing, BackingKind},
 };
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::fmt;
@@ -107,6 +109,18 @@ impl Operation {
         settings: |_, _| Vec::new(),
         make: |_, _| Err(OperationError::Unmade),
     };
+
+    /// Whether it can run here on this backing.
+    ///
+    /// # Errors
+    /// What the host lacks, of the backing or of the operation.
+    pub fn possible(&self, facts: &Facts, backing: Backing) -> Result<(), Need> {
+        match backing.kind {
+            BackingKind::AnonMthp => facts.need_folios()?,
+            BackingKind::Anon | BackingKind::Memfd | BackingKind::FileShared | BackingKind::FilePrivate => {}
+        }
+        (self.needs)(facts, backing)
+    }
 }
 
 impl fmt::Debug for Operation {
@@ -120,6 +134,8 @@ pub fn all() -> impl Iterator<Item = &'static Operation> + Clone {
     let families = [
         moving::OPERATIONS,
         replacing::OPERATIONS,
+        reclaim::OPERATIONS,
+        cleaning::OPERATIONS,
         huge::OPERATIONS,
         protecting::OPERATIONS,
         userfault::OPERATIONS,

@@ -1,5 +1,6 @@
 //! The system calls that operations are made of, with errors that say which call failed, where, and with what.
 
+use crate::host::facts::Need;
 use crate::memory::userfault::UserfaultError;
 use nix::errno::Errno;
 use nostale_notifier::{Hva, HvaRange, addr::PAGE_SIZE};
@@ -33,6 +34,9 @@ pub enum OperationError {
     /// The thread that served faults has ended before the operation.
     #[error("the thread that serves faults has ended without being told to")]
     HandlerDied,
+    /// Something is missing that could not be known before.
+    #[error(transparent)]
+    Lacking(#[from] Need),
     /// An entry of the catalogue has no maker.
     #[error("the operation has no maker")]
     Unmade,
@@ -93,6 +97,15 @@ pub(super) fn advise(call: &'static str, range: HvaRange, advice: i32) -> Result
     check(call, range, i64::from(unsafe { libc::madvise(raw(range.start()), range.bytes() as usize, advice) }))
 }
 
+/// `madvise(2)` that some pages may refuse for the moment: `false` for EAGAIN, EBUSY and ENOMEM.
+pub(super) fn advise_gently(call: &'static str, range: HvaRange, advice: i32) -> Result<bool, OperationError> {
+    match advise(call, range, advice) {
+        Ok(()) => Ok(true),
+        Err(OperationError::Call { errno: Errno::EAGAIN | Errno::EBUSY | Errno::ENOMEM, .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// `munmap(2)`.
 pub(super) fn unmap(range: HvaRange) -> Result<(), OperationError> {
     // SAFETY: the arena's own pages (see above).
@@ -143,6 +156,35 @@ pub(super) fn write_page(range: HvaRange, fd: i32, offset: u64, bytes: &[u8]) ->
     // SAFETY: the arena's own file, and bytes that live.
     let written = unsafe { libc::pwrite(fd, bytes.as_ptr().cast(), bytes.len(), offset as i64) };
     check("pwrite", range, if written as usize == bytes.len() { 0 } else { -1 })
+}
+
+/// Writes the pages of a shared mapping to their file (`msync(2)`), and waits until they are on disk.
+pub(super) fn sync(range: HvaRange) -> Result<(), OperationError> {
+    // SAFETY: the arena's own pages (see above); nothing changes in memory.
+    check("msync", range, i64::from(unsafe { libc::msync(raw(range.start()), range.bytes() as usize, libc::MS_SYNC) }))
+}
+
+/// Writes as many bytes as `range` has of file `fd` from `offset` to disk (`sync_file_range(2)`), and waits for it.
+pub(super) fn sync_file_range(range: HvaRange, fd: i32, offset: u64) -> Result<(), OperationError> {
+    let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    // SAFETY: the arena's own file; nothing changes in memory.
+    let result = unsafe { libc::sync_file_range(fd, offset as i64, range.bytes() as i64, flags) };
+    check("sync_file_range", range, i64::from(result))
+}
+
+/// Asks the kernel to drop as many bytes as `range` has of file `fd` from `offset` out of the page cache, where they are clean.
+pub(super) fn drop_cache(range: HvaRange, fd: i32, offset: u64) -> Result<(), OperationError> {
+    // SAFETY: the arena's own file.
+    match unsafe { libc::posix_fadvise(fd, offset as i64, range.bytes() as i64, libc::POSIX_FADV_DONTNEED) } {
+        0 => Ok(()),
+        errno => Err(OperationError::Call { call: "posix_fadvise(DONTNEED)".into(), range, errno: Errno::from_raw(errno) }),
+    }
+}
+
+/// Makes file `fd` so many bytes long. `range` is what that is about.
+pub(super) fn truncate(range: HvaRange, fd: i32, bytes: u64) -> Result<(), OperationError> {
+    // SAFETY: the arena's own file, whose mappings are reached by accesses that may fault.
+    check("ftruncate", range, i64::from(unsafe { libc::ftruncate(fd, bytes as i64) }))
 }
 
 /// Asks where each page is (`move_pages(2)` without a target), or moves it to `nodes`; with `shared` even if others map it too,

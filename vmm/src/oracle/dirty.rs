@@ -27,7 +27,7 @@ impl Written {
         Self { pages, then }
     }
 
-    /// The pages that were written since, beyond doubt. To be called before the log is read.
+    /// The pages that were written since, beyond doubt: those that must be in the log, or must not be where nobody may write. To be called before the log is read.
     #[must_use]
     pub fn must_be_dirty(&self, system: &System) -> Vec<u64> {
         let written = |(page, then): (&u64, &Vec<u32>)| whole_visit(then, tallies(system, *page)).then_some(*page);
@@ -47,20 +47,29 @@ fn whole_visit(then: &[u32], now: impl Iterator<Item = u32>) -> bool {
 /// The finding that a page was written and is not in `log`, under the name of an operation.
 #[must_use]
 pub fn missed(operation: &str, page: u64, log: &str, arena: &Arena) -> Violation {
-    let dump = arena.snapshot(arena.hva(page)).ok();
-    let dump = dump.map(|snapshot| PageDump { what: format!("page {page}, when it was found missing"), snapshot });
+    let detail = format!("a vCPU wrote page {page} from beginning to end after {log} began anew, but the page is not in it");
+    violation(operation, page, detail, (1, 0), arena)
+}
+
+/// The finding that a page was written while `closed`, under the name of an operation.
+#[must_use]
+pub fn trespassed(operation: &str, page: u64, closed: &str, arena: &Arena) -> Violation {
+    let detail = format!("a vCPU wrote page {page} from beginning to end while {closed}");
+    violation(operation, page, detail, (0, 1), arena)
+}
+
+fn violation(operation: &str, page: u64, detail: String, (expected, found): (u64, u64), arena: &Arena) -> Violation {
+    let primary = arena.snapshot(arena.hva(page)).ok();
+    let seen = primary.or_else(|| arena.snapshot_frame(arena.frame_of(page)?));
+    let dump = seen.map(|snapshot| PageDump { what: format!("page {page}, when that was found"), snapshot });
     Violation {
         page: Some(page),
         range: arena.home().part(page, 1),
         access: Some(Access::Write),
-        expected: 1,
-        found: 0,
+        expected,
+        found,
         pages: dump.into_iter().collect(),
-        ..Violation::new(
-            Oracle::Permission,
-            operation,
-            format!("a vCPU wrote page {page} from beginning to end after {log} began anew, but the page is not in it"),
-        )
+        ..Violation::new(Oracle::Permission, operation, detail)
     }
 }
 

@@ -28,6 +28,10 @@ pub struct Ksm {
     pub pages_to_scan: Fact<u64>,
     /// The pause between batches.
     pub sleep_ms: Fact<u64>,
+    /// Whether it can pass over pages that were different before (since 6.7).
+    pub smart_scan: bool,
+    /// Whether it can set its own pace (since 6.8).
+    pub advisor: bool,
 }
 
 impl Ksm {
@@ -42,6 +46,8 @@ impl Ksm {
             run: run.into(),
             pages_to_scan: tree.number(&format!("{DIR}/pages_to_scan")).into(),
             sleep_ms: tree.number(&format!("{DIR}/sleep_millisecs")).into(),
+            smart_scan: tree.exists(&format!("{DIR}/smart_scan")),
+            advisor: tree.exists(&format!("{DIR}/advisor_mode")),
         }
     }
 }

@@ -10,6 +10,8 @@ use super::attempt::Attempt;
 use super::fact::Fact;
 use super::tree::Tree;
 
+const BLOCK: &str = "sys/devices/system/memory/block_size_bytes";
+
 /// The memory of the host.
 #[derive(Clone, Debug, Serialize)]
 pub struct Memory {
@@ -25,6 +27,8 @@ pub struct Memory {
     pub overcommit_memory: Fact<u64>,
     /// Whether this process may start compaction. The file opens and nothing is written: opening starts nothing.
     pub compaction: Attempt,
+    /// The size of a block of memory that can be taken offline as a whole, where the kernel has such blocks.
+    pub block_bytes: Option<u64>,
 }
 
 impl Memory {
@@ -42,6 +46,7 @@ impl Memory {
             max_map_count: tree.number("proc/sys/vm/max_map_count").into(),
             overcommit_memory: tree.number("proc/sys/vm/overcommit_memory").into(),
             compaction: writable(tree, "proc/sys/vm/compact_memory"),
+            block_bytes: tree.parse(BLOCK, "a hexadecimal number", |text| u64::from_str_radix(text, 16).ok()).ok(),
         }
     }
 }

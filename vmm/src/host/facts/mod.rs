@@ -11,6 +11,7 @@ mod cpu;
 mod fact;
 #[cfg(test)]
 mod fake;
+mod groups;
 mod hugetlb;
 mod kernel;
 mod kernel_log;
@@ -40,6 +41,7 @@ pub use attempt::Attempt;
 pub use calls::Calls;
 pub use cpu::{Cpu, Virtualization};
 pub use fact::Fact;
+pub use groups::MemoryGroups;
 pub use hugetlb::{Hugetlb, Pool};
 pub use kernel::Kernel;
 pub use ksm::{Ksm, KsmRun};
@@ -53,7 +55,7 @@ pub use pagemap::Pagemap;
 pub use privilege::{Capabilities, Privilege};
 pub use rows::{Row, State};
 pub use swap::{Swap, SwapArea};
-pub use thp::{Thp, ThpSize};
+pub use thp::{FOLIO_BYTES, Thp, ThpSize};
 pub use tracing::{EVENTS, Tracefs, Tracing};
 pub use tree::ReadError;
 pub use userfault::{Features, Userfault};
@@ -81,6 +83,8 @@ pub struct Facts {
     pub ksm: Ksm,
     /// Swap.
     pub swap: Swap,
+    /// Control groups for memory.
+    pub memory_groups: Option<MemoryGroups>,
     /// Huge pages set aside.
     pub hugetlb: Hugetlb,
     /// userfaultfd.
@@ -106,6 +110,7 @@ impl Facts {
         facts.userfault.probe();
         facts.calls = Calls::probe();
         facts.pagemap = Pagemap::probe();
+        facts.swap.probe();
         facts.tracing.probe();
         facts.kernel_log = kernel_log::probe();
         facts
@@ -125,6 +130,7 @@ impl Facts {
             thp: Thp::read(&tree),
             ksm: Ksm::read(&tree),
             swap: Swap::read(&tree),
+            memory_groups: MemoryGroups::read(&tree),
             hugetlb: Hugetlb::read(&tree),
             userfault: Userfault::read(&tree),
             calls: Calls::not_tried(),

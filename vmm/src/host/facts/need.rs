@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::attempt::Attempt;
 use super::tracing::Tracefs;
-use super::{Facts, KsmRun};
+use super::{FOLIO_BYTES, Facts, KsmRun};
 use crate::memory::userfault;
 
 /// Something the host does not offer. A scenario that meets one is skipped, with this as the reason.
@@ -92,6 +92,16 @@ impl Facts {
         }
     }
 
+    /// Folios of [`FOLIO_BYTES`] for anonymous memory that asks for huge pages.
+    pub fn need_folios(&self) -> Result<(), Need> {
+        let enabled = |size: &super::ThpSize| size.page_bytes == FOLIO_BYTES && size.enabled.known().is_some();
+        if self.thp.sizes.iter().any(enabled) {
+            return Ok(());
+        }
+        let what = format!("anonymous memory in folios of {} KiB", FOLIO_BYTES >> 10);
+        Err(Need::new(what, "boot Linux 6.8 or later with CONFIG_TRANSPARENT_HUGEPAGE=y"))
+    }
+
     /// The PMD size may be off by its own switch, and then the global one changes nothing.
     fn thp_hint(&self, global: &str) -> String {
         match self.thp.hpage_pmd_size_bytes.known() {
@@ -102,19 +112,23 @@ impl Facts {
         }
     }
 
-    /// KSM, merging now.
+    /// KSM, which a run may set to work.
     pub fn need_ksm(&self) -> Result<(), Need> {
         match self.ksm.run.known() {
             Some(KsmRun::Running) => Ok(()),
-            Some(_) => Err(Need::new("KSM", "echo 1 > /sys/kernel/mm/ksm/run")),
+            Some(_) if self.privilege.is_root() => Ok(()),
+            Some(_) => Err(Need::new("KSM", "run as root, or sudo sh -c 'echo 1 > /sys/kernel/mm/ksm/run'")),
             None => Err(Need::new("KSM", "boot a kernel with CONFIG_KSM=y")),
         }
     }
 
-    /// Swap with room in it.
+    /// Swap with room in it, or something that a run can make swap of.
     pub fn need_swap(&self) -> Result<(), Need> {
-        if self.swap.free_bytes() > 0 {
+        if self.swap.free_bytes() > 0 || self.can_set_up_swap() {
             return Ok(());
+        }
+        if self.swap.area().is_some() {
+            return Err(self.need_root("swap"));
         }
         let file = "dd if=/dev/zero of=/swapfile bs=1M count=1024 && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile";
         let zram = |name: &str| format!("echo 1G > /sys/block/{name}/disksize && mkswap /dev/{name} && swapon /dev/{name}");
@@ -126,6 +140,32 @@ impl Facts {
         };
         let full = self.swap.areas.known().is_some_and(|areas| !areas.is_empty());
         Err(Need::new(if full { "free swap (all of it is in use)" } else { "swap" }, hint))
+    }
+
+    /// Whether a run can set swap up for as long as it takes.
+    pub fn can_set_up_swap(&self) -> bool {
+        self.swap.area().is_some() && self.privilege.is_root()
+    }
+
+    /// A control group of our own, whose memory can be reclaimed.
+    pub fn need_memory_group(&self) -> Result<(), Need> {
+        match &self.memory_groups {
+            Some(_) if self.privilege.is_root() => Ok(()),
+            Some(_) => Err(self.need_root("a memory control group of its own")),
+            None => {
+                let hint = "mount -t cgroup2 cgroup2 /sys/fs/cgroup && echo +memory > /sys/fs/cgroup/cgroup.subtree_control";
+                Err(Need::new("a hierarchy of memory control groups", hint))
+            }
+        }
+    }
+
+    /// Blocks of memory that can be taken offline.
+    pub fn need_memory_blocks(&self) -> Result<(), Need> {
+        match &self.memory.block_bytes {
+            Some(_) if self.privilege.is_root() => Ok(()),
+            Some(_) => Err(self.need_root("taking memory offline")),
+            None => Err(Need::new("memory that can be taken offline", "boot a kernel with CONFIG_MEMORY_HOTREMOVE=y")),
+        }
     }
 
     /// `pages` free pages of `page_bytes` in a hugetlb pool.

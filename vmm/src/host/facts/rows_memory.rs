@@ -74,7 +74,8 @@ impl Facts {
 
     pub(super) fn ksm_row(&self) -> Row {
         match (self.need_ksm(), self.ksm.run.known()) {
-            (Ok(()), _) => Row::new("ksm", State::Good, "merging"),
+            (Ok(()), Some(KsmRun::Running)) => Row::new("ksm", State::Good, "merging"),
+            (Ok(()), _) => Row::new("ksm", State::Good, "stopped; a run sets it to work"),
             (Err(need), Some(KsmRun::Stopped)) => Row::new("ksm", State::Limited, "stopped").hint(need.hint),
             (Err(need), Some(_)) => Row::new("ksm", State::Limited, "stopped, pages unmerged").hint(need.hint),
             (need, None) => Row::from_need("ksm", need, State::Missing, ""),
@@ -84,7 +85,10 @@ impl Facts {
     pub(super) fn swap_row(&self) -> Row {
         let areas = self.swap.areas.known().map(Vec::as_slice).unwrap_or_default();
         let names: Vec<&str> = areas.iter().map(|area| area.name.as_str()).collect();
-        let text = format!("{} free on {}", bytes(self.swap.free_bytes()), names.join(", "));
+        let text = match self.swap.area() {
+            Some(area) if self.swap.free_bytes() == 0 => format!("none; a run sets it up on {area}"),
+            _ => format!("{} free on {}", bytes(self.swap.free_bytes()), names.join(", ")),
+        };
         Row::from_need("swap", self.need_swap(), State::Missing, text)
     }
 

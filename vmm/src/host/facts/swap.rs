@@ -4,6 +4,16 @@ use serde::Serialize;
 
 use super::fact::Fact;
 use super::tree::Tree;
+use crate::host::knobs::{Knob, Setting};
+use nix::sys::statfs::{EXT4_SUPER_MAGIC, FsType, XFS_SUPER_MAGIC, statfs};
+use std::path::Path;
+
+/// Where a swap file is made, if there is no other way.
+const FILE_DIR: &str = "/var/tmp";
+/// Least free space there.
+const FILE_ROOM_BYTES: u64 = 1 << 30;
+/// File systems on which a file without holes can be swapped to, whatever the mount options.
+const FILE_SYSTEMS: [FsType; 2] = [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC];
 
 /// One swap area in use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -23,6 +33,8 @@ pub struct Swap {
     pub areas: Fact<Vec<SwapArea>>,
     /// A zram device nobody has set up: the quickest way to swap, without a disk.
     pub idle_zram: Option<String>,
+    /// A swap file that could be made.
+    pub possible_file: Option<String>,
 }
 
 impl Swap {
@@ -30,7 +42,28 @@ impl Swap {
         let idle_zram = tree.names("sys/block").unwrap_or_default().into_iter().find(|name| {
             name.starts_with("zram") && tree.number(&format!("sys/block/{name}/disksize")).is_ok_and(|bytes| bytes == 0)
         });
-        Self { areas: tree.parse("proc/swaps", "the table of swap areas", parse).into(), idle_zram }
+        Self { areas: tree.parse("proc/swaps", "the table of swap areas", parse).into(), idle_zram, possible_file: None }
+    }
+
+    /// Looks for a place for a swap file.
+    pub(crate) fn probe(&mut self) {
+        let Ok(place) = statfs(FILE_DIR) else { return };
+        let free = place.blocks_available().saturating_mul(place.block_size() as u64);
+        let fits = FILE_SYSTEMS.contains(&place.filesystem_type()) && free >= FILE_ROOM_BYTES;
+        self.possible_file = fits.then(|| format!("{FILE_DIR}/nostale.swap"));
+    }
+
+    /// The area that a run can use: one in use (to hold on to it, should it be another run's), else an idle zram device, else a file.
+    pub fn area(&self) -> Option<String> {
+        let areas = self.areas.known()?;
+        let free = |area: &&SwapArea| area.used_bytes < area.total_bytes && !area.name.contains('\\');
+        let used = areas.iter().find(free).map(|area| area.name.clone());
+        used.or_else(|| self.idle_zram.as_ref().map(|name| format!("/dev/{name}"))).or_else(|| self.possible_file.clone())
+    }
+
+    /// The setting by which swap is there, where [`Swap::area`] knows one.
+    pub fn setting(&self) -> Option<Setting> {
+        Some(Setting::essential(Knob::swap_area(Path::new(&self.area()?)), "on"))
     }
 
     /// Bytes that are still free in all areas.
@@ -89,6 +122,19 @@ mod tests {
         for text in ["", "junk\n", "Filename\nx", "Filename\na b c d e", "Filename\na b 1 18446744073709551615 0"] {
             assert!(read(text.into()).areas.known().is_none(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn swap_in_use_is_preferred_to_what_would_have_to_be_set_up() {
+        let mut swap = read(format!("{HEADER}/full partition 8 8 -2\n/swap partition 16 8 -3\n"));
+        swap.idle_zram = Some("zram0".to_owned());
+        assert_eq!(swap.area().as_deref(), Some("/swap"));
+        let mut swap = read(HEADER.into());
+        assert_eq!(swap.area(), None);
+        swap.possible_file = Some("/file".to_owned());
+        assert_eq!(swap.area().as_deref(), Some("/file"));
+        swap.idle_zram = Some("zram0".to_owned());
+        assert_eq!(swap.area().as_deref(), Some("/dev/zram0"));
     }
 
     #[test]

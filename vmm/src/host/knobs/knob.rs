@@ -1,10 +1,12 @@
-//! One system-wide setting: a file of sysfs or procfs that holds one value.
+//! One system-wide setting: a file of sysfs or procfs that holds one value, or what can be on or off like one.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use super::{group, swap_area};
 
 /// How the file of a knob is read, and what "the value was accepted" means for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +18,10 @@ pub enum Kind {
     Number,
     /// A number the kernel fulfils as far as it can and may move later, such as `nr_hugepages`.
     Counter,
+    /// A swap area, `on` or `off`: a zram device that nobody uses, or a file that does not exist yet.
+    SwapArea,
+    /// A control group, `made` or `gone`.
+    Group,
 }
 
 /// A setting by its file. The file must exist: a knob this kernel lacks is an error when it is set.
@@ -98,6 +104,16 @@ impl Knob {
         Self { path: path.into(), kind: Kind::Counter }
     }
 
+    /// The swap area `path`: a zram device, or a file that is made where there is none.
+    pub fn swap_area(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), kind: Kind::SwapArea }
+    }
+
+    /// The control group `path`.
+    pub fn group(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), kind: Kind::Group }
+    }
+
     /// The file of the knob.
     pub fn path(&self) -> &Path {
         &self.path
@@ -114,13 +130,24 @@ impl Knob {
     }
 
     pub(super) fn show(&self) -> Result<Shown, KnobError> {
-        let text = std::fs::read_to_string(&self.path).map_err(|source| KnobError::Read { path: self.path.clone(), source })?;
-        Ok(parse(self.kind, &text))
+        let of =
+            |value: &str, choices: [&str; 2]| Shown { value: value.to_owned(), choices: choices.map(str::to_owned).to_vec() };
+        let shown = match self.kind {
+            Kind::SwapArea => swap_area::read(&self.path).map(|value| of(value, [swap_area::OFF, swap_area::ON])),
+            Kind::Group => group::read(&self.path).map(|value| of(value, [group::GONE, group::MADE])),
+            kind => std::fs::read_to_string(&self.path).map(|text| parse(kind, &text)),
+        };
+        shown.map_err(|source| KnobError::Read { path: self.path.clone(), source })
     }
 
     /// The same knob under the one name that every spelling of its path leads to.
     pub(super) fn resolved(&self) -> Result<Self, KnobError> {
-        let path = self.path.canonicalize().map_err(|source| KnobError::Read { path: self.path.clone(), source })?;
+        let resolved = match (self.kind, self.path.parent(), self.path.file_name()) {
+            // These may not be there yet.
+            (Kind::SwapArea | Kind::Group, Some(dir), Some(name)) => dir.canonicalize().map(|dir| dir.join(name)),
+            _ => self.path.canonicalize(),
+        };
+        let path = resolved.map_err(|source| KnobError::Read { path: self.path.clone(), source })?;
         Ok(Self { path, kind: self.kind })
     }
 
@@ -132,10 +159,12 @@ impl Knob {
             Kind::Choice if value.is_empty() || value.contains(|c: char| c.is_whitespace() || c.is_control()) => {
                 Err(bad("it must be one word".to_owned()))
             }
-            Kind::Choice if !shown.choices.is_empty() && !shown.choices.iter().any(|choice| choice == value) => {
+            Kind::Choice | Kind::SwapArea | Kind::Group
+                if !shown.choices.is_empty() && !shown.choices.iter().any(|choice| choice == value) =>
+            {
                 Err(bad(format!("this kernel offers {}", shown.choices.join(", "))))
             }
-            Kind::Choice => Ok(value.to_owned()),
+            Kind::Choice | Kind::SwapArea | Kind::Group => Ok(value.to_owned()),
             Kind::Number | Kind::Counter => {
                 value.parse::<i128>().map(|n| n.to_string()).map_err(|_| bad("it must be a decimal number".to_owned()))
             }
@@ -146,11 +175,14 @@ impl Knob {
     pub(super) fn write(&self, value: &str) -> Result<String, KnobError> {
         // One write(2) with the whole value: a second one would be a second value to sysfs. Not O_TRUNC, so that there is no
         // moment at which a file holds neither the old value nor the new.
-        OpenOptions::new()
-            .write(true)
-            .open(&self.path)
-            .and_then(|mut file| file.write_all(format!("{value}\n").as_bytes()))
-            .map_err(|source| KnobError::Write { path: self.path.clone(), value: value.to_owned(), source })?;
+        let file = |path| OpenOptions::new().write(true).open(path);
+        let written = match self.kind {
+            Kind::SwapArea => swap_area::write(&self.path, value),
+            Kind::Group => group::write(&self.path, value),
+            // A call that a signal has ended is not begun anew: somebody wanted it to end (taking memory offline can take for ever).
+            _ => file(&self.path).and_then(|mut file| file.write(format!("{value}\n").as_bytes()).map(drop)),
+        };
+        written.map_err(|source| KnobError::Write { path: self.path.clone(), value: value.to_owned(), source })?;
         let got = self.read()?;
         if got != value && self.kind != Kind::Counter {
             return Err(KnobError::NotTaken { path: self.path.clone(), wanted: value.to_owned(), got });
@@ -165,7 +197,7 @@ fn parse(kind: Kind, text: &str) -> Shown {
     let plain = |value: String| Shown { value, choices: Vec::new() };
     match kind {
         Kind::Number | Kind::Counter => plain(line.parse::<i128>().map_or_else(|_| line.to_owned(), |n| n.to_string())),
-        Kind::Choice => {
+        Kind::Choice | Kind::SwapArea | Kind::Group => {
             let unbracket = |word: &'_ str| word.strip_prefix('[').and_then(|w| w.strip_suffix(']')).map(str::to_owned);
             match line.split_whitespace().find_map(unbracket) {
                 Some(value) => {

@@ -22,12 +22,14 @@
 //! # }
 //! ```
 
+mod group;
 mod guard;
 mod journal;
 mod knob;
 mod process;
 mod restore;
 mod setting;
+mod swap_area;
 #[cfg(test)]
 mod tests;
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::journal::Entry;
 use super::knob::{Kind, KnobError};
+use super::swap_area;
 
 /// What became of a knob when a holder let go of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +95,10 @@ fn decide(entry: &Entry, found: &str) -> Decision {
 
 /// Whether `found` is what the holders of `entry` made of the knob.
 pub(super) fn holds_ours(entry: &Entry, found: &str) -> bool {
+    if entry.kind == Kind::SwapArea && found == swap_area::PREPARED {
+        // Killed between two steps of setting it up, or of taking it down.
+        return true;
+    }
     if entry.kind != Kind::Counter {
         return found == entry.wanted;
     }

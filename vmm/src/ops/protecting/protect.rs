@@ -10,7 +10,7 @@ use rand::RngExt;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "protect",
     summary: "mprotect read-only or none, look twice whether anybody still writes, and give access back",
-    usual: &[Backing::ANON, Backing::MEMFD, Backing::MEMFD_THP],
+    usual: &[Backing::ANON, Backing::ANON_MTHP, Backing::MEMFD, Backing::MEMFD_THP],
     effect: |_| Effect::Preserves,
     make: |_, _| Ok(Box::new(Protect)),
     ..Operation::USUAL

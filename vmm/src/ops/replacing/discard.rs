@@ -1,42 +1,41 @@
 //! `discard`: contents are thrown away under the guest. `MADV_DONTNEED` on private memory, a punched hole in a file.
 //!
-//! The old page goes back to the kernel, where a stale write would hit somebody else's memory. A pipe keeps it visible: `vmsplice`
-//! hands the pipe a reference to the physical page, and a read from the pipe tells what was written there since.
+//! The old page goes back to the kernel, where a stale write would hit somebody else's memory. A pipe keeps it visible.
 
-use crate::memory::Backing;
-use crate::memory::{Retired, Snapshot, Span};
+use super::pipe::PagePipe;
+use crate::memory::{Backing, Span};
 use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall};
-use nix::unistd::pipe2;
-use nostale_notifier::{Hva, HvaRange, addr::PAGE_SIZE, event::Stage};
+use nostale_notifier::{HvaRange, addr::PAGE_SIZE, event::Stage};
 use rand::RngExt;
-use std::{
-    fs::File,
-    io::Read,
-    os::fd::{AsRawFd, OwnedFd},
-};
+use std::time::Duration;
 
 /// The operation.
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "discard",
     summary: "throw contents away: MADV_DONTNEED on private memory, a punched hole in a file",
-    usual: &[Backing::ANON, Backing::MEMFD, Backing::FILE_PRIVATE],
+    usual: &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD, Backing::FILE_PRIVATE],
     effect: |_| Effect::Discards,
-    make: |_, _| Ok(Box::new(Discard { pipe: PagePipe::new().ok(), buffer: vec![0; PAGE_SIZE as usize] })),
+    make: |_, _| Ok(Box::new(Discard { pipe: PagePipe::new().ok() })),
     ..Operation::USUAL
 };
 
-/// Pages that a pipe holds by default.
-const MOST: u64 = 16;
+/// Most pages at once.
+const MOST: u64 = PagePipe::MOST;
+
+/// How long a huge page is left to readers. It ends for all of them with the first write of any guest.
+const FIRST_READS: Duration = Duration::from_micros(50);
 
 struct Discard {
     pipe: Option<PagePipe>,
-    buffer: Vec<u8>,
 }
 
 impl HostOperation for Discard {
     fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
         let pages = if rng.random_bool(0.5) { 1 } else { rng.random_range(2..=MOST).min(bed.arena.pages()) };
-        let Some(claim) = bed.pick(rng, pages, 1) else { return Ok(Done::Busy) };
+        let whole = if bed.arena.backing().huge && rng.random_range(0..8) == 0 { bed.pick_pmd(rng) } else { None };
+        let huge = whole.is_some() && !bed.arena.backing().is_shared();
+        let Some(claim) = whole.or_else(|| bed.pick(rng, pages, 1)) else { return Ok(Done::Busy) };
+        let pages = claim.range().pages();
         // A fresh page is told from an old one by its generation, 0.
         let before = bed.arena.next_generation();
         if !bed.stamp_generation(claim.range(), before) {
@@ -44,7 +43,8 @@ impl HostOperation for Discard {
         }
         let generation = bed.arena.next_generation();
         bed.announce(&claim, generation);
-        let witnessed = rng.random_bool(0.5) && self.pipe.as_ref().is_some_and(|pipe| pipe.hold(claim.range()));
+        let witnessed = pages <= MOST && rng.random_bool(0.5);
+        let witness = self.pipe.as_mut().filter(|pipe| witnessed && pipe.hold(claim.range()));
 
         if bed.is_astray() {
             // A stamp as new as the operation, as if a write were to come after it.
@@ -53,14 +53,24 @@ impl HostOperation for Discard {
         bed.note(Stage::OperationStart, claim.range(), generation);
         throw_away(bed, &claim)?;
         bed.note(Stage::Returned, claim.range(), generation);
+        if huge {
+            read_first(bed, &claim);
+        }
         bed.deliver(&claim, generation);
-        if witnessed {
+        if let Some(pipe) = witness {
             bed.dwell(rng);
-            self.inspect(bed, &claim, generation)?;
+            pipe.inspect(bed, &claim, generation)?;
             bed.note(Stage::Witnessed, claim.range(), generation);
         }
         Ok(Done::Pages(pages))
     }
+}
+
+/// Where whoever comes first only reads, the huge zero page takes the place of a huge page. Guests come to read it, too, before the first
+/// write replaces it (do_huge_pmd_wp_page).
+fn read_first(bed: &Bed<'_>, claim: &Span) {
+    let _ = bed.arena.primary().load(claim.range().start());
+    std::thread::sleep(FIRST_READS);
 }
 
 fn throw_away(bed: &Bed<'_>, claim: &Span) -> Result<(), OperationError> {
@@ -73,58 +83,5 @@ fn throw_away(bed: &Bed<'_>, claim: &Span) -> Result<(), OperationError> {
         Ok(())
     } else {
         syscall::advise("madvise(DONTNEED)", claim.range(), libc::MADV_DONTNEED)
-    }
-}
-
-impl Discard {
-    fn inspect(&mut self, bed: &Bed<'_>, claim: &Span, generation: u64) -> Result<(), OperationError> {
-        let Some(pipe) = &mut self.pipe else { return Ok(()) };
-        for page in claim.pages() {
-            let old = pipe.release(&mut self.buffer)?;
-            // A part of a large folio that is in use elsewhere (by our pipe, say) is zeroed in its place instead of replaced
-            // (mm/truncate.c, truncate_inode_partial_folio). Then it already has the new generation: it is not an old page.
-            if old.generation() != generation {
-                bed.judge(&Retired { page, generation, snapshot: None }, old, "the discarded page, held by a pipe,");
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A pipe whose buffers are references to our own physical pages.
-struct PagePipe {
-    read: File,
-    write: OwnedFd,
-}
-
-impl PagePipe {
-    fn new() -> nix::Result<Self> {
-        let (read, write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK)?;
-        Ok(Self { read: read.into(), write })
-    }
-
-    /// Takes references to the pages at `range`. All or none.
-    fn hold(&self, range: HvaRange) -> bool {
-        let iov = libc::iovec { iov_base: range.start().get() as *mut libc::c_void, iov_len: range.bytes() as usize };
-        // SAFETY: vmsplice(2) only takes references to pages that are mapped; where there are none it fails.
-        let spliced = unsafe { libc::vmsplice(self.write.as_raw_fd(), &iov, 1, libc::SPLICE_F_NONBLOCK) };
-        if spliced as i64 == range.bytes() as i64 {
-            return true;
-        }
-        let mut rest = Vec::new();
-        // What was taken after all must not be mistaken for the next operation's pages. The end is EAGAIN.
-        let _ = (&self.read).read_to_end(&mut rest);
-        false
-    }
-
-    /// Gives the first page back, and tells what it holds now.
-    fn release(&mut self, buffer: &mut [u8]) -> Result<Snapshot, OperationError> {
-        self.read
-            .read_exact(buffer)
-            .map_err(|source| OperationError::Io { what: "reading discarded pages from a pipe", source })?;
-        Snapshot::read(|offset| {
-            let word = buffer.get(offset as usize..offset as usize + 8).and_then(|bytes| bytes.try_into().ok());
-            word.map(u64::from_ne_bytes).ok_or(OperationError::Lost { what: "discard", at: Hva::new(offset) })
-        })
     }
 }

@@ -23,7 +23,7 @@ const NO_FILES: Effect = Effect::Inapplicable("userfaultfd serves anonymous memo
 /// `effect` where userfaultfd serves faults at all.
 const fn served(backing: Backing, effect: Effect) -> Effect {
     match backing.kind {
-        BackingKind::Anon | BackingKind::Memfd => effect,
+        BackingKind::Anon | BackingKind::AnonMthp | BackingKind::Memfd => effect,
         BackingKind::FileShared | BackingKind::FilePrivate => NO_FILES,
     }
 }

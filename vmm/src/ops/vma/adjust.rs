@@ -138,7 +138,16 @@ fn beside(bed: &Bed<'_>, span: &Span, rng: &mut Rng) -> Result<(), OperationErro
     }
     let start = if below { home.start().get() - bytes } else { home.end().get() };
     let Some(neighbour) = HvaRange::new(Hva::new(start), BESIDE) else { return Ok(()) };
-    syscall::map_anonymous(neighbour)?;
+    if bed.arena.backing().is_shared() && !below {
+        let fd = bed.arena.file_fd();
+        // Spare pages of the file, which nobody looks at here.
+        syscall::map_file(neighbour, fd, bed.arena.pages() * PAGE_SIZE, libc::PROT_READ | libc::PROT_WRITE)?;
+    } else {
+        syscall::map_anonymous(neighbour)?;
+    }
+    // Only with the same advice are they one VMA. A kernel without huge pages refuses it, and needs none.
+    let huge = if bed.arena.backing().is_large() { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
+    let _ = syscall::advise("madvise(HUGEPAGE)", neighbour, huge);
     bed.dwell(rng);
     // Its own end first.
     let half = neighbour.part(if below { 0 } else { BESIDE / 2 }, BESIDE / 2);

@@ -1,6 +1,7 @@
 //! `gather`: processes that share the guest's pages unmap them and exit in storms, while another process has the same pages reclaimed
 //! (seed S1: pages outlive the anon_vma and the page tables that they were found through, until the TLB gather is flushed).
 
+use crate::host::{facts::Facts, knobs::Setting};
 use crate::memory::{Arena, Backing};
 use crate::ops::{
     Bed, Done, Effect, HostOperation, Operation, OperationError, Rng,
@@ -19,9 +20,16 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     summary: "children that share the guest's pages unmap them and exit in storms, while another process has them reclaimed",
     usual: &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD, Backing::FILE_SHARED],
     effect: |_| Effect::Preserves,
+    settings,
     make: |_, _| Ok(Box::new(Gather { words: SharedWords::new("memory for a storm's counts")? })),
     ..Operation::USUAL
 };
+
+/// Without swap nothing but pages of files can be reclaimed; the rmap is walked all the same.
+fn settings(facts: &Facts, backing: Backing) -> Vec<Setting> {
+    let swap = if backing.has_file() && backing.is_shared() { None } else { facts.swap.setting() };
+    swap.map(|swap| Setting { otherwise: Some("pages that children share cannot be reclaimed"), ..swap }).into_iter().collect()
+}
 
 /// Pages that children share with the guest and unmap.
 const PAGES: usize = 48;

@@ -1,0 +1,61 @@
+//! The arena's file as the disk has it, without the page cache.
+
+use crate::{host::facts::Need, memory::Snapshot, ops::OperationError};
+use nix::{
+    fcntl::OFlag,
+    sys::statfs::{TMPFS_MAGIC, fstatfs},
+};
+use nostale_notifier::{Hva, addr::PAGE_SIZE};
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::{
+        fd::{BorrowedFd, RawFd},
+        unix::fs::{FileExt, OpenOptionsExt},
+    },
+};
+
+/// The file, opened a second time for direct reads.
+pub(super) struct Direct {
+    file: File,
+    buffer: Box<Aligned>,
+}
+
+/// Direct reads want memory aligned to the blocks of the device.
+#[repr(align(4096))]
+struct Aligned([u8; PAGE_SIZE as usize]);
+
+/// `RAMFS_MAGIC` (include/uapi/linux/magic.h).
+const RAMFS: i64 = 0x8584_58f6;
+
+impl Direct {
+    /// The file behind `fd`; what it needs is a file system that has something to write back to.
+    pub(super) fn open(fd: RawFd) -> Result<Self, OperationError> {
+        let what = "reopening the backing file for direct reads";
+        // SAFETY: the arena's file, which outlives this call.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+        let system = fstatfs(borrowed).map_err(|errno| OperationError::Io { what, source: errno.into() })?.filesystem_type();
+        let need = || Need::new("a file system on a disk, with direct reads", "name a directory on ext4 or xfs: --file-dir DIR");
+        if system == TMPFS_MAGIC || i128::from(system.0) == i128::from(RAMFS) {
+            return Err(need().into());
+        }
+        let flags = OFlag::O_DIRECT.bits();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(format!("/proc/self/fd/{fd}"));
+        let file = file.map_err(|error| match error.raw_os_error() {
+            Some(libc::EINVAL) => need().into(),
+            _ => OperationError::Io { what, source: error },
+        })?;
+        Ok(Self { file, buffer: Box::new(Aligned([0; PAGE_SIZE as usize])) })
+    }
+
+    /// Page `page` of the file on disk.
+    pub(super) fn read(&mut self, page: u64) -> Result<Snapshot, OperationError> {
+        let bytes = &mut self.buffer.0;
+        let read = self.file.read_exact_at(bytes, page * PAGE_SIZE);
+        read.map_err(|source: io::Error| OperationError::Io { what: "a direct read of the backing file", source })?;
+        Snapshot::read(|offset| {
+            let word = bytes.get(offset as usize..offset as usize + 8).and_then(|bytes| bytes.try_into().ok());
+            word.map(u64::from_ne_bytes).ok_or(OperationError::Lost { what: "a direct read", at: Hva::new(offset) })
+        })
+    }
+}

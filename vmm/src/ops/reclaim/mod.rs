@@ -1,0 +1,14 @@
+//! Memory taken from a guest that goes on using it: swapped out, dropped, merged, its block taken offline.
+
+mod free;
+mod gone;
+mod group;
+mod ksm;
+mod offline;
+mod pageout;
+
+use super::Operation;
+
+/// These operations.
+pub(super) static OPERATIONS: &[&Operation] =
+    &[&pageout::OPERATION, &group::OPERATION, &free::OPERATION, &ksm::OPERATION, &offline::OPERATION];

@@ -1,0 +1,68 @@
+//! Pages that were taken from the guest, kept visible: `vmsplice` hands a pipe a reference to the physical page, and a read from the
+//! pipe tells what was written there since.
+
+use crate::{
+    memory::{Retired, Snapshot, Span},
+    ops::{Bed, OperationError},
+};
+use nix::unistd::pipe2;
+use nostale_notifier::{Hva, HvaRange, addr::PAGE_SIZE};
+use std::{
+    fs::File,
+    io::Read,
+    os::fd::{AsRawFd, OwnedFd},
+};
+
+/// A pipe whose buffers are references to our own physical pages.
+pub(super) struct PagePipe {
+    read: File,
+    write: OwnedFd,
+    buffer: Vec<u8>,
+}
+
+impl PagePipe {
+    /// Pages that a pipe holds by default.
+    pub(super) const MOST: u64 = 16;
+
+    pub(super) fn new() -> nix::Result<Self> {
+        let (read, write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK)?;
+        Ok(Self { read: read.into(), write, buffer: vec![0; PAGE_SIZE as usize] })
+    }
+
+    /// Takes references to the pages at `range`. All or none.
+    pub(super) fn hold(&self, range: HvaRange) -> bool {
+        let iov = libc::iovec { iov_base: range.start().get() as *mut libc::c_void, iov_len: range.bytes() as usize };
+        // SAFETY: vmsplice(2) only takes references to pages that are mapped; where there are none it fails.
+        let spliced = unsafe { libc::vmsplice(self.write.as_raw_fd(), &iov, 1, libc::SPLICE_F_NONBLOCK) };
+        if spliced as i64 == range.bytes() as i64 {
+            return true;
+        }
+        let mut rest = Vec::new();
+        // What was taken after all must not be mistaken for the next operation's pages. The end is EAGAIN.
+        let _ = (&self.read).read_to_end(&mut rest);
+        false
+    }
+
+    /// Gives all pages back, which `generation` has taken from the claim's place, and judges what they hold now.
+    pub(super) fn inspect(&mut self, bed: &Bed<'_>, claim: &Span, generation: u64) -> Result<(), OperationError> {
+        for page in claim.pages() {
+            let old = self.release()?;
+            // A part of a large folio that is in use elsewhere (by our pipe, say) is zeroed in its place instead of replaced
+            // (mm/truncate.c, truncate_inode_partial_folio). Then it already has the new generation: it is not an old page.
+            if old.generation() != generation {
+                bed.judge(&Retired { page, generation, snapshot: None }, old, "the discarded page, held by a pipe,");
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the first page back, and tells what it holds now.
+    fn release(&mut self) -> Result<Snapshot, OperationError> {
+        let Self { read, buffer, .. } = self;
+        read.read_exact(buffer).map_err(|source| OperationError::Io { what: "reading discarded pages from a pipe", source })?;
+        Snapshot::read(|offset| {
+            let word = buffer.get(offset as usize..offset as usize + 8).and_then(|bytes| bytes.try_into().ok());
+            word.map(u64::from_ne_bytes).ok_or(OperationError::Lost { what: "discard", at: Hva::new(offset) })
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! `truncate`: the file behind guest memory becomes shorter, and long again. Pages beyond its end are unmapped, private copies of
+//! them as well, and nobody can reach them until it grows.
+
+use super::pipe::PagePipe;
+use crate::memory::{Backing, Claim, FramePool, Span};
+use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, syscall};
+use crate::oracle::dirty::Written;
+use nostale_notifier::{addr::PAGE_SIZE, event::Stage};
+use rand::RngExt;
+use std::{ops::RangeInclusive, time::Duration};
+
+/// The operation.
+pub(in crate::ops) static OPERATION: Operation = Operation {
+    name: "truncate",
+    summary: "ftruncate under the guest, and back: nobody reaches the pages in between, and nobody ever the old ones",
+    usual: &[Backing::MEMFD, Backing::FILE_SHARED, Backing::FILE_PRIVATE],
+    effect: |backing| {
+        if backing.has_file() || backing.is_shared() {
+            Effect::Discards
+        } else {
+            Effect::Inapplicable("anonymous memory has no file that could be truncated")
+        }
+    },
+    make: |_, _| Ok(Box::new(Truncate { pipe: PagePipe::new().ok() })),
+    ..Operation::USUAL
+};
+
+/// How long to wait for the guest to meet the pages: before they go, and while they are away.
+const PATIENCE: Duration = Duration::from_millis(2);
+/// An operation in this many takes everything.
+const WHOLE: u32 = 64;
+
+struct Truncate {
+    pipe: Option<PagePipe>,
+}
+
+impl HostOperation for Truncate {
+    fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
+        let Some(claim) = last(bed, rng) else { return Ok(Done::Busy) };
+        // Nobody takes a spare page while the file ends before it.
+        let mut pool = bed.arena.pool();
+        let Some(end) = end(bed, &claim, &pool) else { return Ok(Done::Busy) };
+        bed.system.set_hot(claim.first(), claim.range().pages());
+        until_written(bed.system, &claim.pages().take(4).collect::<Vec<_>>(), 4, PATIENCE);
+        // A fresh page is told from an old one by its generation, 0.
+        let before = bed.arena.next_generation();
+        if !bed.stamp_generation(claim.range(), before) {
+            return Ok(Done::Busy);
+        }
+        let generation = bed.arena.next_generation();
+        bed.announce(&claim, generation);
+        let few = claim.range().pages() <= PagePipe::MOST;
+        let witness = self.pipe.as_mut().filter(|pipe| few && rng.random_bool(0.5) && pipe.hold(claim.range()));
+        if bed.is_astray() {
+            // A stamp as new as the operation, as if a write were to come after it.
+            let _ = bed.arena.store_stamp(claim.range().start(), generation);
+        }
+        let (fd, full) = (bed.arena.file_fd(), end.end() * PAGE_SIZE);
+        bed.note(Stage::OperationStart, claim.range(), generation);
+        syscall::truncate(claim.range(), fd, end.start() * PAGE_SIZE)?;
+        let written = Written::since(bed.system, claim.pages());
+        bed.note(Stage::Returned, claim.range(), generation);
+        pool.forget();
+        bed.dwell(rng);
+        bed.judge_closed("the file ended before it", &written.must_be_dirty(bed.system));
+        syscall::truncate(claim.range(), fd, full)?;
+        drop(pool);
+        bed.deliver(&claim, generation);
+        if let Some(pipe) = witness {
+            bed.dwell(rng);
+            pipe.inspect(bed, &claim, generation)?;
+            bed.note(Stage::Witnessed, claim.range(), generation);
+        }
+        Ok(Done::Pages(claim.range().pages()))
+    }
+}
+
+/// The last pages of the arena, or now and then all of them.
+fn last<'a>(bed: &Bed<'a>, rng: &mut Rng) -> Option<Claim<'a>> {
+    let all = bed.arena.pages();
+    let pages = match rng.random_range(0..WHOLE) {
+        0 => all,
+        n if n % 2 == 0 => 1,
+        _ => rng.random_range(2..=PagePipe::MOST).min(all),
+    };
+    bed.arena.claim(all - pages, pages)
+}
+
+/// Where the file can end, and where it ends now, in pages: everything in between is claimed, or spare. `None` if other operations
+/// have exchanged pages so that the last ones of the arena are not the last ones of the file.
+fn end(bed: &Bed<'_>, claim: &Span, pool: &FramePool) -> Option<RangeInclusive<u64>> {
+    if !bed.arena.backing().is_shared() {
+        return Some(claim.first()..=bed.arena.pages());
+    }
+    let full = bed.arena.witnessed();
+    let mut ours = vec![false; full as usize];
+    let claimed = claim.pages().filter_map(|page| bed.arena.frame_of(page));
+    for frame in claimed.clone().chain(pool.iter().map(|(frame, _)| frame)) {
+        *ours.get_mut(frame.0 as usize)? = true;
+    }
+    let end = ours.iter().rposition(|&ours| !ours).map_or(0, |last| last as u64 + 1);
+    claimed.clone().all(|frame| u64::from(frame.0) >= end).then_some(end..=full)
+}

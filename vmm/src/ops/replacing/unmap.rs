@@ -1,0 +1,105 @@
+//! `unmap`: `munmap` of pages in use, and a new mapping in the same place. Whoever comes by in between meets a hole.
+
+use super::pipe::PagePipe;
+use crate::memory::{Backing, Frame, Retired, Span};
+use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, syscall};
+use crate::oracle::dirty::Written;
+use nostale_guest::page::GENERATION;
+use nostale_notifier::event::Stage;
+use rand::RngExt;
+use std::time::Duration;
+
+/// The operation.
+pub(in crate::ops) static OPERATION: Operation = Operation {
+    name: "unmap",
+    summary: "munmap and map again in the same place: nobody writes in between, nor to the old pages of private memory",
+    usual: &[Backing::ANON, Backing::MEMFD, Backing::FILE_PRIVATE],
+    effect: |backing| if backing.is_shared() { Effect::Preserves } else { Effect::Discards },
+    make: |_, _| Ok(Box::new(Unmap { pipe: PagePipe::new().ok() })),
+    ..Operation::USUAL
+};
+
+/// How long to wait for the guest to meet the pages before they go.
+const PATIENCE: Duration = Duration::from_millis(1);
+
+struct Unmap {
+    pipe: Option<PagePipe>,
+}
+
+impl HostOperation for Unmap {
+    fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
+        let pages = if rng.random_bool(0.5) { 1 } else { rng.random_range(2..=PagePipe::MOST).min(bed.arena.pages()) };
+        let Some(claim) = bed.pick(rng, pages, 1) else { return Ok(Done::Busy) };
+        if rng.random_bool(0.5) {
+            until_written(bed.system, &claim.pages().collect::<Vec<_>>(), 1, PATIENCE);
+        }
+        if bed.arena.backing().is_shared() {
+            shared(bed, &claim, rng)?;
+        } else if !self.private(bed, &claim, rng)? {
+            return Ok(Done::Busy);
+        }
+        Ok(Done::Pages(pages))
+    }
+}
+
+/// Takes the mapping away, waits a little, and sees that no vCPU has got through.
+fn hole(bed: &Bed<'_>, claim: &Span, rng: &mut Rng, opened: impl FnOnce(&mut Rng)) -> Result<(), OperationError> {
+    syscall::unmap(claim.range())?;
+    let written = Written::since(bed.system, claim.pages());
+    opened(rng);
+    bed.judge_closed("nothing was mapped there", &written.must_be_dirty(bed.system));
+    let again = bed.arena.map_again(claim);
+    again.map_err(|source| OperationError::Io { what: "mapping pages again where they were unmapped", source })
+}
+
+/// The file's pages lie still while they are not mapped, and the witness sees them.
+fn shared(bed: &Bed<'_>, claim: &Span, rng: &mut Rng) -> Result<(), OperationError> {
+    let generation = bed.arena.next_generation();
+    bed.note(Stage::OperationStart, claim.range(), generation);
+    hole(bed, claim, rng, |rng| {
+        let retired: Vec<(Frame, Retired)> = claim
+            .pages()
+            .filter_map(|page| Some((page, bed.arena.frame_of(page)?)))
+            .map(|(page, frame)| (frame, Retired { page, generation, snapshot: bed.arena.snapshot_frame(frame) }))
+            .collect();
+        bed.note(Stage::Returned, claim.range(), generation);
+        bed.publish(claim, generation);
+        bed.dwell(rng);
+        retired.iter().for_each(|(frame, retired)| bed.judge_frame(*frame, retired));
+        bed.note(Stage::Witnessed, claim.range(), generation);
+        // Back home they must be as new as was promised.
+        if !retired.iter().all(|(frame, _)| bed.arena.store_frame_word(*frame, GENERATION, generation).is_ok()) {
+            bed.take_back(claim);
+        }
+    })?;
+    bed.note(Stage::Restored, claim.range(), generation);
+    Ok(())
+}
+
+impl Unmap {
+    /// The old pages are gone for good; a pipe may still see them.
+    fn private(&mut self, bed: &Bed<'_>, claim: &Span, rng: &mut Rng) -> Result<bool, OperationError> {
+        // A fresh page is told from an old one by its generation, 0.
+        let before = bed.arena.next_generation();
+        if !bed.stamp_generation(claim.range(), before) {
+            return Ok(false);
+        }
+        let generation = bed.arena.next_generation();
+        bed.announce(claim, generation);
+        let witness = self.pipe.as_mut().filter(|pipe| rng.random_bool(0.5) && pipe.hold(claim.range()));
+        if bed.is_astray() {
+            // A stamp as new as the operation, as if a write were to come after it.
+            let _ = bed.arena.store_stamp(claim.range().start(), generation);
+        }
+        bed.note(Stage::OperationStart, claim.range(), generation);
+        hole(bed, claim, rng, |rng| bed.dwell(rng))?;
+        bed.note(Stage::Returned, claim.range(), generation);
+        bed.deliver(claim, generation);
+        if let Some(pipe) = witness {
+            bed.dwell(rng);
+            pipe.inspect(bed, claim, generation)?;
+            bed.note(Stage::Witnessed, claim.range(), generation);
+        }
+        Ok(true)
+    }
+}

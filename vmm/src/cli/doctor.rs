@@ -44,7 +44,7 @@ enum Fares {
 }
 
 fn fares(operation: &Operation, backing: Backing, facts: &Facts) -> Fares {
-    match (operation.on(backing), (operation.needs)(facts, backing)) {
+    match (operation.on(backing), operation.possible(facts, backing)) {
         (Effect::Inapplicable(reason), _) => Fares::Senseless(reason),
         (_, Err(need)) => Fares::Needs(need),
         (_, Ok(())) => Fares::Runs,

@@ -3,7 +3,7 @@
 use super::Scenario;
 use crate::{
     host::{
-        facts::Facts,
+        facts::{FOLIO_BYTES, Facts},
         knobs::{Guard, Knob, Knobs, Setting},
     },
     memory::{Arena, Backing, BackingKind, Pages},
@@ -67,6 +67,7 @@ fn of_backing(backing: Backing, pages: u64, facts: &Facts) -> Vec<Setting> {
     match backing.pages {
         Pages::Small => Vec::new(),
         Pages::Transparent => transparent(backing.kind, facts).into_iter().collect(),
+        Pages::Folios => folios(facts),
         Pages::Hugetlb2M | Pages::Hugetlb1G => pool(backing, pages, facts).into_iter().collect(),
     }
 }
@@ -92,4 +93,21 @@ fn pool(backing: Backing, pages: u64, facts: &Facts) -> Option<Setting> {
     }
     let taken = pool.pages.known()?.saturating_sub(pool.usable_pages());
     Some(Setting::essential(Knob::counter(pool.control()), (taken + needed).to_string()))
+}
+
+/// Folios of [`FOLIO_BYTES`] for memory that asks for huge pages, and none of a whole PMD, which would come first.
+fn folios(facts: &Facts) -> Vec<Setting> {
+    let size = |bytes: u64| facts.thp.sizes.iter().find(|size| size.page_bytes == bytes);
+    let knob = |bytes: u64| Knob::choice(format!("/sys/kernel/mm/transparent_hugepage/hugepages-{}kB/enabled", bytes >> 10));
+    let on = size(FOLIO_BYTES).and_then(|size| size.enabled.known()).is_some_and(|now| now == "always");
+    let mut wanted = Vec::new();
+    if !on {
+        wanted.push(Setting::essential(knob(FOLIO_BYTES), "madvise"));
+    }
+    if let Some(&pmd) = facts.thp.hpage_pmd_size_bytes.known()
+        && size(pmd).is_some()
+    {
+        wanted.push(Setting::helpful(knob(pmd), "never", "memory may come in whole huge pages instead of smaller ones"));
+    }
+    wanted
 }

@@ -6,7 +6,7 @@ use crate::{
     memory::{Backing, UnknownBacking},
     ops::{self, Effect, Operation},
 };
-use nostale_notifier::{addr::PAGE_SIZE, near::did_you_mean};
+use nostale_notifier::near::did_you_mean;
 use std::{borrow::Cow, fmt};
 use thiserror::Error;
 
@@ -74,9 +74,8 @@ impl Scenario {
     pub fn missing(&self, facts: &Facts) -> Option<String> {
         // The system slot is a memfd on every backing.
         let memfd = facts.need_memfd().err();
-        let needs = self.operations.iter().filter_map(|operation| (operation.needs)(facts, self.backing).err());
-        let hugetlb = self.backing.is_hugetlb().then(|| facts.need_hugetlb(self.backing.unit() * PAGE_SIZE, 1).err()).flatten();
-        memfd.into_iter().chain(hugetlb).chain(needs).map(|need| need.to_string()).next()
+        let needs = self.operations.iter().filter_map(|operation| operation.possible(facts, self.backing).err());
+        memfd.into_iter().chain(needs).map(|need| need.to_string()).next()
     }
 }
 

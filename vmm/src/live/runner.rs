@@ -84,7 +84,7 @@ impl<'a> Runner<'a> {
                 ran => ran?,
             },
         };
-        if scenario.backing.is_thp() && result.operations > 0 && result.huge_bytes == 0 {
+        if scenario.backing.is_large() && result.operations > 0 && result.huge_bytes == 0 {
             self.note(format!("{scenario}: the kernel gave no huge page, so this tested small ones"));
         }
         self.log.judge(scenario, &mut result, &mut self.notes, hooks);

@@ -43,8 +43,9 @@ impl Watching {
         if let Ok(sample) = machine.sample() {
             self.most = self.with_most(sample);
         }
-        if arena.backing().is_thp() && self.looks.is_multiple_of(MAP_EVERY) {
-            self.huge_bytes = self.huge_bytes.max(Pagemap::huge(arena.home()).map_or(0, |huge| huge.bytes));
+        if arena.backing().is_large() && self.looks.is_multiple_of(MAP_EVERY) {
+            let now = if arena.backing().is_thp() { Pagemap::huge(arena.home()) } else { Pagemap::folios(arena.home()) };
+            self.huge_bytes = self.huge_bytes.max(now.map_or(0, |huge| huge.bytes));
         }
         self.looks += 1;
         self.note_failures(machine);

@@ -134,7 +134,7 @@ impl Arena {
         if self.backing.is_hugetlb() {
             mapping::populate(self.home)?;
         }
-        if self.backing.is_thp() && self.backing.kind != BackingKind::Anon {
+        if self.backing.is_thp() && !self.backing.is_anonymous() {
             self.collapse_all();
         }
         Ok(())
@@ -340,7 +340,7 @@ impl Arena {
 fn spare(backing: Backing, pages: u64) -> u64 {
     match (backing.is_shared(), backing.pages) {
         (false, _) => 0,
-        (true, Pages::Small | Pages::Transparent) => (pages / 8).clamp(64, 4096),
+        (true, Pages::Small | Pages::Transparent | Pages::Folios) => (pages / 8).clamp(64, 4096),
         (true, Pages::Hugetlb2M) => 4 * backing.unit(),
         (true, Pages::Hugetlb1G) => backing.unit(),
     }
@@ -351,7 +351,7 @@ fn backing_file(backing: Backing, dir: &Path, bytes: u64) -> Result<Option<File>
         BackingKind::Anon => return Ok(None),
         BackingKind::Memfd => {
             let pool = match backing.pages {
-                Pages::Small | Pages::Transparent => MFdFlags::empty(),
+                Pages::Small | Pages::Transparent | Pages::Folios => MFdFlags::empty(),
                 Pages::Hugetlb2M => MFdFlags::MFD_HUGETLB | MFdFlags::MFD_HUGE_2MB,
                 Pages::Hugetlb1G => MFdFlags::MFD_HUGETLB | MFdFlags::MFD_HUGE_1GB,
             };

@@ -24,6 +24,8 @@ pub enum Pages {
     Small,
     /// Advised to use transparent huge pages.
     Transparent,
+    /// Advised to use folios of 64 KiB (multi-size THP, 6.8).
+    Folios,
     /// From the hugetlb pool of 2 MiB.
     Hugetlb2M,
     /// From the hugetlb pool of 1 GiB.
@@ -44,6 +46,8 @@ impl Backing {
     pub const ANON: Self = Self { kind: BackingKind::Anon, pages: Pages::Small };
     /// Private anonymous memory in huge pages.
     pub const ANON_THP: Self = Self { kind: BackingKind::Anon, pages: Pages::Transparent };
+    /// Private anonymous memory in folios of 64 KiB.
+    pub const ANON_MTHP: Self = Self { kind: BackingKind::Anon, pages: Pages::Folios };
     /// Shared memory in base pages.
     pub const MEMFD: Self = Self { kind: BackingKind::Memfd, pages: Pages::Small };
     /// Shared memory in huge pages.
@@ -66,9 +70,10 @@ impl Backing {
     pub const HUGETLB_1G_SHARED: Self = Self { kind: BackingKind::Memfd, pages: Pages::Hugetlb1G };
 
     /// Every backing there is.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ANON,
         Self::ANON_THP,
+        Self::ANON_MTHP,
         Self::MEMFD,
         Self::MEMFD_THP,
         Self::FILE_SHARED,
@@ -87,10 +92,11 @@ impl Backing {
         match (self.kind, self.pages) {
             (BackingKind::Anon, Pages::Small) => "anon",
             (BackingKind::Anon, Pages::Transparent) => "anon-thp",
+            (BackingKind::Anon, Pages::Folios) => "anon-mthp",
             (BackingKind::Anon, Pages::Hugetlb2M) => "hugetlb-2m",
             (BackingKind::Anon, Pages::Hugetlb1G) => "hugetlb-1g",
             (BackingKind::Memfd, Pages::Small) => "memfd",
-            (BackingKind::Memfd, Pages::Transparent) => "memfd-thp",
+            (BackingKind::Memfd, Pages::Transparent | Pages::Folios) => "memfd-thp",
             (BackingKind::Memfd, Pages::Hugetlb2M) => "hugetlb-2m-shared",
             (BackingKind::Memfd, Pages::Hugetlb1G) => "hugetlb-1g-shared",
             (BackingKind::FileShared, Pages::Small) => "file-shared",
@@ -98,6 +104,18 @@ impl Backing {
             (BackingKind::FilePrivate, Pages::Small) => "file-private",
             (BackingKind::FilePrivate, _) => "file-private-thp",
         }
+    }
+
+    /// Private memory without a file.
+    #[must_use]
+    pub const fn is_anonymous(self) -> bool {
+        matches!(self.kind, BackingKind::Anon)
+    }
+
+    /// In larger pieces than base pages, where the kernel has them to give.
+    #[must_use]
+    pub const fn is_large(self) -> bool {
+        matches!(self.pages, Pages::Transparent | Pages::Folios)
     }
 
     /// Made of a file on disk.
@@ -128,7 +146,7 @@ impl Backing {
     #[must_use]
     pub const fn unit(self) -> u64 {
         match self.pages {
-            Pages::Small | Pages::Transparent => 1,
+            Pages::Small | Pages::Transparent | Pages::Folios => 1,
             Pages::Hugetlb2M => PMD_SIZE / PAGE_SIZE,
             Pages::Hugetlb1G => PUD_SIZE / PAGE_SIZE,
         }

@@ -13,14 +13,14 @@ pub(super) fn map(range: HvaRange, backing: Backing, fd: RawFd, offset: u64, fix
         BackingKind::Memfd | BackingKind::FileShared => libc::MAP_SHARED,
     };
     // Anonymous memory has no offset.
-    let offset = if backing.kind == BackingKind::Anon { 0 } else { offset };
+    let offset = if backing.is_anonymous() { 0 } else { offset };
     // Which pool a file has its pages from was said when it was made.
     let pool = match backing.pages {
         Pages::Hugetlb2M if fd < 0 => libc::MAP_HUGETLB | libc::MAP_HUGE_2MB,
         Pages::Hugetlb1G if fd < 0 => libc::MAP_HUGETLB | libc::MAP_HUGE_1GB,
         _ => 0,
     };
-    let advice = if backing.is_thp() { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
+    let advice = if backing.is_large() { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
     let (at, bytes) = (range.start().get() as *mut libc::c_void, range.bytes() as usize);
     // SAFETY: the place lies in a zone of our own, where nothing holds references into pages; they are reached by `Primary`,
     // whose accesses may fault.

@@ -17,7 +17,7 @@ pub use access::{Fault, Primary};
 pub use arena::{Arena, ArenaError};
 pub use backing::{Backing, BackingKind, Pages, UnknownBacking};
 pub use claim::{Claim, Span};
-pub use pagemap::{Entry, HugePages, Pagemap};
+pub use pagemap::{Entry, HugePages, Pagemap, PagemapScan};
 pub use pool::{Frame, FramePool, Retired};
 pub use snapshot::Snapshot;
 pub use system::{Role, System};

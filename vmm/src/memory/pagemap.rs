@@ -1,10 +1,14 @@
 //! What the primary MMU maps: `/proc/self/pagemap` and `/proc/self/smaps`.
 
-use nostale_notifier::{HvaRange, Pfn, addr::PAGE_SHIFT};
+use linux_raw_sys::general::{PAGE_IS_WRITTEN, PM_SCAN_CHECK_WPASYNC, PM_SCAN_WP_MATCHING, page_region, pm_scan_arg};
+use nostale_notifier::{
+    Hva, HvaRange, Pfn,
+    addr::{PAGE_SHIFT, PAGE_SIZE},
+};
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::FileExt,
+    os::{fd::AsRawFd, unix::fs::FileExt},
 };
 
 /// `/proc/self/pagemap` (Documentation/admin-guide/mm/pagemap.rst).
@@ -46,7 +50,7 @@ impl Entry {
 /// How much of a range is mapped by huge pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HugePages {
-    /// Bytes mapped by PMDs, of whatever backing.
+    /// Bytes mapped by PMDs, of whatever backing; or, of smaller folios, bytes that are in such.
     pub bytes: u64,
 }
 
@@ -86,6 +90,76 @@ impl Pagemap {
     pub fn huge(range: HvaRange) -> io::Result<HugePages> {
         Ok(HugePages { bytes: huge_in(&fs::read_to_string("/proc/self/smaps")?, range) })
     }
+
+    /// How much of the beginning of `range` is made of folios of more than one page.
+    ///
+    /// # Errors
+    /// When the files cannot be read, which takes CAP_SYS_ADMIN.
+    pub fn folios(range: HvaRange) -> io::Result<HugePages> {
+        /// `KPF_COMPOUND_HEAD` and `KPF_COMPOUND_TAIL` (include/uapi/linux/kernel-page-flags.h).
+        const COMPOUND: u64 = 1 << 15 | 1 << 16;
+        /// Each page takes a system call of its own.
+        const MOST: u64 = 1024;
+        let flags = File::open("/proc/kpageflags")?;
+        let part = range.part(0, range.pages().min(MOST)).unwrap_or(range);
+        let mut bytes = 0;
+        for pfn in Self::open()?.pfns(part)?.into_iter().flatten() {
+            let mut word = [0; 8];
+            flags.read_exact_at(&mut word, pfn.get() * 8)?;
+            bytes += if u64::from_ne_bytes(word) & COMPOUND == 0 { 0 } else { PAGE_SIZE };
+        }
+        Ok(HugePages { bytes })
+    }
+}
+
+/// `/proc/self/pagemap` as a log of writes to memory under asynchronous write protection (6.7).
+#[derive(Debug)]
+pub struct PagemapScan(File);
+
+// _IOWR('f', 16, struct pm_scan_arg)
+nix::ioctl_readwrite!(
+    /// Walks a range.
+    pagemap_scan,
+    b'f',
+    16,
+    pm_scan_arg
+);
+
+impl PagemapScan {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// When the kernel has none.
+    pub fn open() -> io::Result<Self> {
+        Ok(Self(File::open("/proc/self/pagemap")?))
+    }
+
+    /// The parts of `range` that were written since the last scan; they are write-protected again.
+    ///
+    /// # Errors
+    /// EPERM where a part of it is not under such protection.
+    pub fn written(&self, range: HvaRange) -> io::Result<Vec<HvaRange>> {
+        let mut found = vec![page_region { start: 0, end: 0, categories: 0 }; range.pages() as usize];
+        let mut scan = pm_scan_arg {
+            size: size_of::<pm_scan_arg>() as u64,
+            flags: u64::from(PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC),
+            start: range.start().get(),
+            end: range.end().get(),
+            walk_end: 0,
+            vec: found.as_mut_ptr() as u64,
+            vec_len: found.len() as u64,
+            max_pages: 0,
+            category_inverted: 0,
+            category_mask: u64::from(PAGE_IS_WRITTEN),
+            category_anyof_mask: 0,
+            return_mask: u64::from(PAGE_IS_WRITTEN),
+        };
+        // SAFETY: the kernel reads and writes `scan`, and as much of `found` as that says.
+        let count = unsafe { pagemap_scan(self.0.as_raw_fd(), &raw mut scan) }?;
+        found.truncate(usize::try_from(count).unwrap_or(0));
+        let region = |region: &page_region| HvaRange::new(Hva::new(region.start), (region.end - region.start) >> PAGE_SHIFT);
+        Ok(found.iter().filter_map(region).collect())
+    }
 }
 
 fn huge_in(smaps: &str, range: HvaRange) -> u64 {
@@ -108,7 +182,6 @@ fn huge_in(smaps: &str, range: HvaRange) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nostale_notifier::Hva;
 
     #[test]
     fn huge_pages_are_counted_where_they_belong() {
@@ -118,6 +191,26 @@ mod tests {
         assert_eq!(huge_in(smaps, range(0x100_0000, 1024)), 2 << 20);
         assert_eq!(huge_in(smaps, range(0x100_0000, 0x1200)), 4 << 20);
         assert_eq!(huge_in(smaps, range(0x300_0000, 1)), 0);
+    }
+
+    #[test]
+    fn a_scan_finds_what_was_written_since_the_last_one_and_nothing_else() {
+        use crate::memory::{
+            Arena, Backing,
+            userfault::{Features, Modes, Userfault},
+        };
+        let Ok(uffd) = Userfault::open(Features::WRITE_PROTECT | Features::WRITE_PROTECT_ASYNC) else { return };
+        let arena = Arena::new(Backing::ANON, 16, std::path::Path::new("/")).expect("memory");
+        let scan = PagemapScan::open().expect("every Linux has a pagemap");
+        assert!(scan.written(arena.home()).is_err(), "not under asynchronous write protection");
+        uffd.register(arena.home(), Modes::WRITE_PROTECT).expect("any memory");
+        scan.written(arena.home()).expect("registered");
+        for page in [2, 3, 9] {
+            arena.store_word(arena.hva(page), 0, 1).expect("mapped");
+        }
+        let parts = [(2, 2), (9, 1)].map(|(first, pages)| arena.home().part(first, pages).expect("inside"));
+        assert_eq!(scan.written(arena.home()).expect("registered"), parts);
+        assert_eq!(scan.written(arena.home()).expect("registered"), []);
     }
 
     #[test]

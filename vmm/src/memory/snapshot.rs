@@ -1,8 +1,8 @@
 //! What a page holds at one time.
 
 use nostale_guest::{
-    abi::MAX_VCPUS,
-    page::{GENERATION, LINES, line_offset, stamp_place},
+    abi::{MAX_VCPUS, PAGE_SIZE},
+    page::{GENERATION, LINES, line_offset, stamp_place, word_offset},
 };
 
 /// The lines of a page, word by word, as found at one time.
@@ -28,6 +28,25 @@ impl Snapshot {
             }
         }
         Ok(Self { lines })
+    }
+
+    /// A page that nobody has written.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self { lines: [[0; 8]; LINES] }
+    }
+
+    /// A page that holds this, and `generation`. Nothing lies between the lines of an arena page.
+    #[must_use]
+    pub fn page(&self, generation: u64) -> [u8; PAGE_SIZE as usize] {
+        let mut bytes = [0; PAGE_SIZE as usize];
+        for (line, words) in self.lines.iter().enumerate() {
+            let place = &mut bytes[line_offset(line) as usize..];
+            place.chunks_exact_mut(8).zip(words).for_each(|(place, word)| place.copy_from_slice(&word.to_ne_bytes()));
+        }
+        let word = word_offset(GENERATION) as usize;
+        bytes[word..word + 8].copy_from_slice(&generation.to_ne_bytes());
+        bytes
     }
 
     /// Where the other differs in what writers write: line, word, and both values.

@@ -122,6 +122,11 @@ impl<'a> Bed<'a> {
         if self.stamp_generation(claim.range(), generation) {
             self.publish(claim, generation);
         }
+        self.end_announcement(claim);
+    }
+
+    /// What was announced of these pages has come true.
+    pub fn end_announcement(&self, claim: &Span) {
         self.boards(claim).iter().for_each(|board| board.next.store(0, Release));
     }
 

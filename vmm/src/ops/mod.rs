@@ -5,6 +5,7 @@
 //! list.
 
 mod bed;
+mod child;
 mod cleaning;
 mod hot;
 mod huge;
@@ -15,6 +16,8 @@ mod reclaim;
 mod replacing;
 mod storm;
 mod syscall;
+mod userfault;
+mod vma;
 
 pub use bed::{Bed, Ledger};
 pub use storm::STORM;
@@ -23,8 +26,9 @@ pub use syscall::OperationError;
 use crate::{
     host::{facts::Facts, knobs::Setting},
     machine::Demands,
-    memory::Backing,
+    memory::{Backing, Pages},
 };
+use nostale_notifier::addr::PAGE_SIZE;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::fmt;
 
@@ -121,9 +125,20 @@ impl Operation {
         settings: |_, _| Vec::new(),
         make: |_, _| Err(OperationError::Unmade),
     };
-}
 
-impl Operation {
+    /// Whether it can run here on this backing.
+    ///
+    /// # Errors
+    /// What the host lacks, of the backing or of the operation.
+    pub fn possible(&self, facts: &Facts, backing: Backing) -> Result<(), Need> {
+        match backing.pages {
+            Pages::Small | Pages::Transparent => {}
+            Pages::Folios => facts.need_folios()?,
+            Pages::Hugetlb2M | Pages::Hugetlb1G => facts.need_hugetlb(backing.unit() * PAGE_SIZE, 1)?,
+        }
+        (self.needs)(facts, backing)
+    }
+
     /// What it does to the contents of a backing.
     #[must_use]
     pub fn on(&self, backing: Backing) -> Effect {
@@ -149,6 +164,8 @@ pub fn all() -> impl Iterator<Item = &'static Operation> + Clone {
         cleaning::OPERATIONS,
         huge::OPERATIONS,
         protecting::OPERATIONS,
+        userfault::OPERATIONS,
+        vma::OPERATIONS,
     ];
     families.into_iter().flatten().copied()
 }

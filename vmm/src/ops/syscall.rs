@@ -3,9 +3,10 @@
 use crate::{
     host::facts::Need,
     machine::{SlotError, Stuck},
+    memory::userfault::UserfaultError,
 };
 use nix::errno::Errno;
-use nostale_notifier::{Hva, HvaRange};
+use nostale_notifier::{Hva, HvaRange, addr::PAGE_SIZE};
 use std::{borrow::Cow, ptr};
 use thiserror::Error;
 
@@ -47,6 +48,12 @@ pub enum OperationError {
     /// vCPUs that did not do as they were told.
     #[error(transparent)]
     Stuck(#[from] Stuck),
+    /// A userfaultfd, or a request to it.
+    #[error(transparent)]
+    Userfault(#[from] UserfaultError),
+    /// The thread that served faults has ended before the operation.
+    #[error("the thread that serves faults has ended without being told to")]
+    HandlerDied,
     /// Something is missing that could not be known before.
     #[error(transparent)]
     Lacking(#[from] Need),
@@ -83,6 +90,21 @@ pub(super) fn move_pages_to(from: HvaRange, to: Hva, extra: i32) -> Result<(), O
     check("mremap", from, if moved == libc::MAP_FAILED { -1 } else { 0 })
 }
 
+/// Moves the pages of `from` with `mremap(2)` to `to`, which has room for more, or for fewer.
+pub(super) fn resize_to(from: HvaRange, to: HvaRange) -> Result<(), OperationError> {
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    // SAFETY: both ranges are the arena's own (see above).
+    let moved = unsafe { libc::mremap(raw(from.start()), from.bytes() as usize, to.bytes() as usize, flags, raw(to.start())) };
+    check("mremap to another size", from, if moved == libc::MAP_FAILED { -1 } else { 0 })
+}
+
+/// Gives the mapping at `range` another size with `mremap(2)`, where it is.
+pub(super) fn resize(range: HvaRange, pages: u64) -> Result<(), OperationError> {
+    // SAFETY: the arena's own pages (see above), and a hole behind them.
+    let same = unsafe { libc::mremap(raw(range.start()), range.bytes() as usize, (pages * PAGE_SIZE) as usize, 0) };
+    check("mremap in place", range, if same == libc::MAP_FAILED { -1 } else { 0 })
+}
+
 /// `mprotect(2)`.
 pub(super) fn protect(range: HvaRange, protection: i32) -> Result<(), OperationError> {
     // SAFETY: the arena's own pages (see above).
@@ -110,9 +132,8 @@ pub(super) fn unmap(range: HvaRange) -> Result<(), OperationError> {
     check("munmap", range, i64::from(unsafe { libc::munmap(raw(range.start()), range.bytes() as usize) }))
 }
 
-/// Maps page `offset` and following of file `fd`, shared, in place of whatever is at `range`.
-pub(super) fn map_file(range: HvaRange, fd: i32, offset: u64) -> Result<(), OperationError> {
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
+/// Maps file `fd` from byte `offset` on, shared, in place of whatever is at `range`.
+pub(super) fn map_file(range: HvaRange, fd: i32, offset: u64, protection: i32) -> Result<(), OperationError> {
     // SAFETY: the arena's own pages (see above).
     let mapped = unsafe {
         // The same flags as home has, so that neighbours can merge and page tables be shared.
@@ -143,6 +164,20 @@ pub(super) fn punch_hole(range: HvaRange, fd: i32, offset: u64) -> Result<(), Op
     let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
     // SAFETY: the arena's own file.
     check("fallocate(PUNCH_HOLE)", range, i64::from(unsafe { libc::fallocate(fd, mode, offset as i64, range.bytes() as i64) }))
+}
+
+/// Whether file `fd` has nothing at byte `offset`.
+pub(super) fn is_hole(range: HvaRange, fd: i32, offset: u64) -> Result<bool, OperationError> {
+    // SAFETY: the arena's own file, whose position nobody uses.
+    let hole = unsafe { libc::lseek(fd, offset as i64, libc::SEEK_HOLE) };
+    check("lseek(SEEK_HOLE)", range, hole).map(|()| hole == offset as i64)
+}
+
+/// Writes `bytes` to file `fd` at byte `offset`.
+pub(super) fn write_page(range: HvaRange, fd: i32, offset: u64, bytes: &[u8]) -> Result<(), OperationError> {
+    // SAFETY: the arena's own file, and bytes that live.
+    let written = unsafe { libc::pwrite(fd, bytes.as_ptr().cast(), bytes.len(), offset as i64) };
+    check("pwrite", range, if written as usize == bytes.len() { 0 } else { -1 })
 }
 
 /// Writes the pages of a shared mapping to their file (`msync(2)`), and waits until they are on disk.

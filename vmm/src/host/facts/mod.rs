@@ -55,7 +55,7 @@ pub use pagemap::Pagemap;
 pub use privilege::{Capabilities, Privilege};
 pub use rows::{Row, State};
 pub use swap::{Swap, SwapArea};
-pub use thp::{Thp, ThpSize};
+pub use thp::{FOLIO_BYTES, Thp, ThpSize};
 pub use tracing::{EVENTS, Tracefs, Tracing};
 pub use tree::ReadError;
 pub use userfault::{Features, Userfault};

@@ -6,7 +6,8 @@ use thiserror::Error;
 
 use super::attempt::Attempt;
 use super::tracing::Tracefs;
-use super::{Facts, KsmRun};
+use super::{FOLIO_BYTES, Facts, KsmRun};
+use crate::memory::userfault;
 
 /// Something the host does not offer. A scenario that meets one is skipped, with this as the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize)]
@@ -89,6 +90,16 @@ impl Facts {
             Some(_) => Ok(()),
             None => Err(Need::new("transparent huge pages", "boot a kernel with CONFIG_TRANSPARENT_HUGEPAGE=y")),
         }
+    }
+
+    /// Folios of [`FOLIO_BYTES`] for anonymous memory that asks for huge pages.
+    pub fn need_folios(&self) -> Result<(), Need> {
+        let enabled = |size: &super::ThpSize| size.page_bytes == FOLIO_BYTES && size.enabled.known().is_some();
+        if self.thp.sizes.iter().any(enabled) {
+            return Ok(());
+        }
+        let what = format!("anonymous memory in folios of {} KiB", FOLIO_BYTES >> 10);
+        Err(Need::new(what, "boot Linux 6.8 or later with CONFIG_TRANSPARENT_HUGEPAGE=y"))
     }
 
     /// The PMD size may be off by its own switch, and then the global one changes nothing.
@@ -205,12 +216,14 @@ impl Facts {
         }
     }
 
-    /// A userfaultfd that serves minor faults on hugetlbfs.
-    pub fn need_minor_hugetlbfs(&self) -> Result<(), Need> {
-        match self.userfault.features.known() {
-            Some(features) if features.minor_hugetlbfs => Ok(()),
-            _ => Err(Need::new("userfaultfd with minor faults on hugetlbfs", "boot Linux 5.13 or later with CONFIG_HUGETLBFS=y")),
+    /// What an operation asks of userfaultfd.
+    pub fn need_uffd_feature(&self, wanted: userfault::Features) -> Result<(), Need> {
+        let offered = userfault::Features::from_bits(self.userfault.features.known().map_or(0, |features| features.mask));
+        if offered.contains(wanted) {
+            return Ok(());
         }
+        let missing = wanted.without(offered);
+        Err(Need::new(format!("userfaultfd with {missing}"), format!("boot Linux {} or later", missing.since())))
     }
 
     /// The kernel log.

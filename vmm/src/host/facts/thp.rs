@@ -9,6 +9,9 @@ use super::tree::Tree;
 
 const DIR: &str = "sys/kernel/mm/transparent_hugepage";
 
+/// The size of folios that memory smaller than huge pages is tried in: one of the sizes that processors can map with one TLB entry.
+pub const FOLIO_BYTES: u64 = 64 << 10;
+
 /// The settings of one size (multi-size THP, since 6.8).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ThpSize {

@@ -33,8 +33,6 @@ pub struct Features {
     pub write_protect: bool,
     /// Missing pages in shared memory (4.11).
     pub missing_shmem: bool,
-    /// Minor faults on hugetlbfs (5.13).
-    pub minor_hugetlbfs: bool,
     /// Minor faults in shared memory (5.14).
     pub minor_shmem: bool,
     /// Write protection of shared and hugetlb memory (5.19).
@@ -54,7 +52,6 @@ impl Features {
             mask: offered.bits(),
             write_protect: offered.contains(Bits::WRITE_PROTECT),
             missing_shmem: offered.contains(Bits::MISSING_SHMEM),
-            minor_hugetlbfs: offered.contains(Bits::MINOR_HUGETLBFS),
             minor_shmem: offered.contains(Bits::MINOR_SHMEM),
             write_protect_shmem: offered.contains(Bits::WRITE_PROTECT_SHMEM),
             poison: offered.contains(Bits::POISON),

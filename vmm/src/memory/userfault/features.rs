@@ -85,6 +85,23 @@ impl Features {
     }
 }
 
+impl Features {
+    /// The release of Linux since when all of these are there.
+    #[must_use]
+    pub fn since(self) -> &'static str {
+        // The latest first.
+        const SINCE: [(Features, &str); 6] = [
+            (Features::MOVE, "6.8"),
+            (Features::WRITE_PROTECT_ASYNC, "6.7"),
+            (Features::POISON, "6.6"),
+            (Features::WRITE_PROTECT_UNPOPULATED, "6.4"),
+            (Features::WRITE_PROTECT_SHMEM, "5.19"),
+            (Features::MINOR_SHMEM, "5.14"),
+        ];
+        SINCE.into_iter().find(|(feature, _)| self.contains(*feature)).map_or("5.7", |(_, since)| since)
+    }
+}
+
 impl BitOr for Features {
     type Output = Self;
 
@@ -136,6 +153,7 @@ mod tests {
         let wanted = Features::MOVE | Features::WRITE_PROTECT_ASYNC | Features::MISSING_SHMEM;
         let missing = wanted.without(Features::MISSING_SHMEM | Features::POISON);
         assert_eq!(missing.to_string(), "asynchronous write protection, UFFDIO_MOVE");
+        assert_eq!((missing.since(), Features::WRITE_PROTECT.since()), ("6.8", "5.7"));
         assert_eq!(Features::from_bits(1 << 40).to_string(), "feature 0x10000000000");
         assert!(wanted.contains(Features::MOVE) && !wanted.contains(Features::MOVE | Features::POISON));
     }

@@ -15,7 +15,7 @@ pub(super) static OPERATIONS: &[&Operation] = &[&collapse::OPERATION, &split::OP
 
 /// Only memory that may have huge pages.
 pub(in crate::ops) fn huge_only(backing: Backing) -> Effect {
-    match (backing.kind, backing.is_thp()) {
+    match (backing.kind, backing.is_large()) {
         (_, false) => Effect::Inapplicable("advised against huge pages; the -thp backings have them"),
         (BackingKind::Anon | BackingKind::Memfd, true) => Effect::Preserves,
         // include/linux/huge_mm.h and mm/huge_memory.c, file_thp_enabled: read-only files alone, where the kernel has it at all.

@@ -18,7 +18,6 @@ use nostale_notifier::{
     event::Stage,
 };
 use rand::RngExt;
-use std::io;
 
 /// The operation.
 pub(in crate::ops) static OPERATION: Operation = Operation {
@@ -31,7 +30,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
         (Pages::Hugetlb2M, true) => Effect::Preserves,
         _ => Effect::Inapplicable("page tables are shared between mappings of one hugetlb file with 2 MiB pages only"),
     },
-    needs: |facts, _| facts.need_uffd().and_then(|()| facts.need_minor_hugetlbfs()),
+    needs: |facts, _| facts.need_uffd().and_then(|()| facts.need_uffd_feature(Features::MINOR_HUGETLBFS)),
     make,
     not_hugetlb: None,
     ..Operation::USUAL
@@ -41,15 +40,11 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
 const LOOKS: usize = 16;
 
 fn make(_: &Bed<'_>, _: &Facts) -> crate::ops::Made {
-    let uffd = Userfault::open(Features::MINOR_HUGETLBFS).map_err(refused)?;
+    let uffd = Userfault::open(Features::MINOR_HUGETLBFS)?;
     Ok(Box::new(Unshare {
         uffd,
         pagemap: Pagemap::open().map_err(|source| OperationError::Io { what: "/proc/self/pagemap", source })?,
     }))
-}
-
-fn refused(error: impl std::error::Error + Send + Sync + 'static) -> OperationError {
-    OperationError::Io { what: "userfaultfd", source: io::Error::other(error) }
 }
 
 struct Unshare {
@@ -66,13 +61,13 @@ impl HostOperation for Unshare {
         };
         // Faults of the guest make home's page table; then the first fault of the second mapping gets the same one.
         bed.dwell(rng);
-        syscall::map_file(aside, bed.arena.file_fd(), claim.first() * PAGE_SIZE)?;
+        syscall::map_file(aside, bed.arena.file_fd(), claim.first() * PAGE_SIZE, libc::PROT_READ | libc::PROT_WRITE)?;
         let shared = bed.arena.primary().load(aside.start()).is_ok();
         bed.note(Stage::OperationStart, claim.range(), 0);
-        self.uffd.register(claim.range(), Modes::MINOR).map_err(refused)?;
+        self.uffd.register(claim.range(), Modes::MINOR)?;
         let unshared = shared && self.is_gone(&claim, rng)?;
         // Whoever came by meanwhile waits for us: nothing is served here, they go on now.
-        self.uffd.unregister(claim.range()).map_err(refused)?;
+        self.uffd.unregister(claim.range())?;
         bed.note(Stage::Returned, claim.range(), 0);
         syscall::unmap(aside)?;
         Ok(if unshared { Done::Pages(pages) } else { Done::Busy })

@@ -2,7 +2,7 @@
 
 mod migrate;
 pub(in crate::ops) mod mremap;
-mod mremap_dontunmap;
+pub(in crate::ops) mod mremap_dontunmap;
 
 use super::Operation;
 

@@ -46,15 +46,7 @@ fn shared(bed: &Bed<'_>, claim: &Span, away: nostale_notifier::HvaRange) -> Resu
 }
 
 fn private(bed: &Bed<'_>, claim: &Span, away: nostale_notifier::HvaRange, rng: &mut Rng) -> Result<(), OperationError> {
-    // A fresh page is told from an old one by its generation, 0, so no old page may have that.
-    let lost = |at| OperationError::Lost { what: "mremap-dontunmap", at };
-    let before = bed.arena.next_generation();
-    for at in claim.range().iter() {
-        let word = nostale_notifier::Hva::new(at.get() + nostale_guest::page::word_offset(GENERATION));
-        if bed.arena.primary().load(word).map_err(|_| lost(at))? == 0 {
-            bed.arena.store_word(at, GENERATION, before).map_err(|_| lost(at))?;
-        }
-    }
+    date(bed, claim)?;
     let generation = bed.arena.next_generation();
     bed.announce(claim, generation);
     bed.note(Stage::OperationStart, claim.range(), generation);
@@ -66,8 +58,29 @@ fn private(bed: &Bed<'_>, claim: &Span, away: nostale_notifier::HvaRange, rng: &
     bed.go_astray(away.start());
     bed.inspect(&retired);
     bed.note(Stage::Witnessed, away, generation);
+    bring_back(bed, claim, away, rng)
+}
 
-    // The way back: the fresh pages leave, the old ones return, and what the fresh ones counted goes to the ledger.
+/// Sees that no page has generation 0, by which fresh ones are told from it.
+pub(in crate::ops) fn date(bed: &Bed<'_>, claim: &Span) -> Result<(), OperationError> {
+    let lost = |at| OperationError::Lost { what: "mremap-dontunmap", at };
+    let before = bed.arena.next_generation();
+    for at in claim.range().iter() {
+        let word = nostale_notifier::Hva::new(at.get() + nostale_guest::page::word_offset(GENERATION));
+        if bed.arena.primary().load(word).map_err(|_| lost(at))? == 0 {
+            bed.arena.store_word(at, GENERATION, before).map_err(|_| lost(at))?;
+        }
+    }
+    Ok(())
+}
+
+/// The way back: the fresh pages leave, the old ones return from `away`, and what the fresh ones counted goes to the ledger.
+pub(in crate::ops) fn bring_back(
+    bed: &Bed<'_>,
+    claim: &Span,
+    away: nostale_notifier::HvaRange,
+    rng: &mut Rng,
+) -> Result<(), OperationError> {
     let Some(aside) = bed.arena.aside(claim.first(), claim.range().pages()) else { return Ok(()) };
     let back = bed.arena.next_generation();
     syscall::move_pages_to(claim.range(), aside.start(), 0)?;

@@ -4,35 +4,26 @@
 //! own hand: a guest that still writes through a translation from before the fork writes into the child.
 
 use crate::memory::Backing;
-use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written};
+use crate::ops::{
+    Bed, Done, Effect, HostOperation, Operation, OperationError, Rng,
+    bed::until_written,
+    child::{self, SharedWords},
+};
 use crate::{
     memory::{Arena, Primary, Snapshot, System},
     oracle::{Access, Oracle, Violation},
 };
-use nix::{
-    errno::Errno,
-    sys::{
-        mman::{MapFlags, ProtFlags, mmap_anonymous, munmap},
-        signal::{Signal, kill},
-        wait::{WaitPidFlag, WaitStatus, waitpid},
-    },
-    unistd::{ForkResult, Pid, fork},
-};
+use nix::unistd::{ForkResult, fork};
 use nostale_guest::page::{LINES, counter_offset};
 use nostale_notifier::{Hva, event::Stage};
 use rand::RngExt;
-use std::{
-    num::NonZeroUsize,
-    ptr::NonNull,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::{Duration, Instant},
-};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 /// The operation.
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "fork",
     summary: "fork: the child looks on, writes, leaves at once, or forks again; its copy must not change",
-    usual: &[Backing::ANON, Backing::ANON_THP, Backing::FILE_PRIVATE, Backing::HUGETLB_2M],
+    usual: &[Backing::ANON, Backing::ANON_THP, Backing::ANON_MTHP, Backing::FILE_PRIVATE, Backing::HUGETLB_2M],
     effect: |backing| {
         if backing.is_shared() {
             Effect::Inapplicable("fork copies no page tables of shared mappings, so nothing is invalidated")
@@ -40,7 +31,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
             Effect::Preserves
         }
     },
-    make: |_, _| Ok(Box::new(Fork { report: Report::new()? })),
+    make: |_, _| Ok(Box::new(Fork { report: Report(SharedWords::new("memory for a fork's report")?) })),
     not_hugetlb: None,
     ..Operation::USUAL
 };
@@ -49,8 +40,6 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
 const LOOKS: usize = 12;
 /// How long a child waits for a write to what it looks at: after a fork each takes the guest a fault, or more.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// How long a child may take before it is killed.
-const BOUND: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
@@ -92,7 +81,7 @@ impl HostOperation for Fork {
             Err(errno) => return Err(OperationError::Call { call: "fork".into(), range: bed.arena.home(), errno }),
         };
         bed.note(Stage::Returned, bed.arena.home(), generation);
-        let ended = wait(child, bed);
+        let ended = child::wait(bed, "fork", child);
         bed.note(Stage::Witnessed, bed.arena.home(), generation);
         if let Some([page, line, word, before, after]) = self.report.take() {
             bed.watch.report(Violation { page: Some(page), range: bed.arena.home().part(page, 1), access: Some(Access::Write), expected: before, found: after, ..Violation::new(Oracle::Finality, bed.actor.1, format!(
@@ -102,26 +91,6 @@ impl HostOperation for Fork {
         // Whatever became of the child, what it found comes first.
         ended?;
         Ok(Done::Pages(bed.arena.pages()))
-    }
-}
-
-/// Waits for the child, but not for ever.
-fn wait(child: Pid, bed: &Bed<'_>) -> Result<(), OperationError> {
-    let failed = |call: String, errno| OperationError::Call { call: call.into(), range: bed.arena.home(), errno };
-    let deadline = Instant::now() + BOUND;
-    loop {
-        match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) if Instant::now() > deadline => {
-                let _ = kill(child, Signal::SIGKILL);
-                let _ = waitpid(child, None);
-                return Err(failed(format!("fork: the child did not end within {BOUND:?}"), Errno::ETIMEDOUT));
-            }
-            Ok(WaitStatus::StillAlive) => std::thread::sleep(Duration::from_micros(50)),
-            Ok(WaitStatus::Exited(_, 0)) => return Ok(()),
-            Ok(status) => return Err(failed(format!("fork: the child ended with {status:?}"), Errno::ECHILD)),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(failed("waitpid".to_owned(), errno)),
-        }
     }
 }
 
@@ -211,49 +180,20 @@ fn compare(
     }
 }
 
-/// What children leave for their parent, in memory that both share.
-struct Report {
-    words: NonNull<[AtomicU64; 6]>,
-}
-
-// SAFETY: a mapping of atomics, freed when dropped; nothing about it belongs to a thread.
-unsafe impl Send for Report {}
+/// What children leave for their parent: whether there is anything, and what it is.
+struct Report(SharedWords);
 
 impl Report {
-    const SIZE: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
-
-    fn new() -> Result<Self, OperationError> {
-        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: a fresh mapping at a place of the kernel's choice.
-        let mapped = unsafe { mmap_anonymous(None, Self::SIZE, protection, MapFlags::MAP_SHARED) };
-        let words = mapped.map_err(|errno| OperationError::Io { what: "memory for a fork's report", source: errno.into() })?;
-        Ok(Self { words: words.cast() })
-    }
-
-    fn words(&self) -> &[AtomicU64; 6] {
-        // SAFETY: mapped, zeroed and page-aligned as long as `self`.
-        unsafe { self.words.as_ref() }
-    }
-
     fn clear(&self) {
-        self.words()[0].store(0, Relaxed);
+        self.0.clear();
     }
 
     fn put(&self, found: [u64; 5]) {
-        let [flag, rest @ ..] = self.words();
-        rest.iter().zip(found).for_each(|(word, value)| word.store(value, Relaxed));
-        flag.store(1, Relaxed);
+        found.into_iter().zip(1..).for_each(|(value, word)| self.0.get(word).store(value, Relaxed));
+        self.0.get(0).store(1, Relaxed);
     }
 
     fn take(&self) -> Option<[u64; 5]> {
-        let [flag, rest @ ..] = self.words();
-        (flag.swap(0, Relaxed) == 1).then(|| std::array::from_fn(|n| rest[n].load(Relaxed)))
-    }
-}
-
-impl Drop for Report {
-    fn drop(&mut self) {
-        // SAFETY: mapped in `new`, and nobody has a reference left.
-        let _ = unsafe { munmap(self.words.cast(), Self::SIZE.get()) };
+        (self.0.get(0).swap(0, Relaxed) == 1).then(|| std::array::from_fn(|n| self.0.get(n + 1).load(Relaxed)))
     }
 }

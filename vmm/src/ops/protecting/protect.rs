@@ -1,19 +1,16 @@
 //! `protect`: write access is taken away (read-only, or none at all) and given back.
 
-use crate::memory::Backing;
+use super::look_twice::LookTwice;
+use crate::memory::{Backing, Span};
 use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, huge, own_vma::OwnVma, syscall};
-use crate::{
-    memory::{Snapshot, Span},
-    oracle::permission,
-};
-use nostale_notifier::{Hva, event::Stage};
+use nostale_notifier::event::Stage;
 use rand::RngExt;
 
 /// The operation.
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "protect",
     summary: "mprotect read-only or none, look twice whether anybody still writes, and give access back",
-    usual: &[Backing::ANON, Backing::MEMFD, Backing::MEMFD_THP, Backing::HUGETLB_2M_SHARED],
+    usual: &[Backing::ANON, Backing::ANON_MTHP, Backing::MEMFD, Backing::MEMFD_THP, Backing::HUGETLB_2M_SHARED],
     effect: |_| Effect::Preserves,
     make: |_, _| Ok(Box::new(Protect)),
     not_hugetlb: None,
@@ -46,26 +43,13 @@ impl HostOperation for Protect {
         };
         let none = rng.random_bool(0.25);
         let _own = if rng.random_bool(0.5) { Some(OwnVma::cut(bed, span)?) } else { None };
-        let look = |page: u64, at: Hva| -> Option<Snapshot> {
-            // Through the witness, or by force, a page can be seen even while the mapping allows nothing.
-            let witnessed = bed.arena.frame_of(page).and_then(|frame| bed.arena.snapshot_frame(frame));
-            let forced = || if none { bed.arena.snapshot_protected(at) } else { bed.arena.snapshot(at) };
-            witnessed.or_else(|| forced().ok())
-        };
-        let watched: Vec<_> =
-            bed.watched(span).filter_map(|page| Some((page, span.part(page - span.first(), 1)?.range()))).collect();
 
         bed.note(Stage::OperationStart, span.range(), 0);
         syscall::protect(span.range(), if none { libc::PROT_NONE } else { libc::PROT_READ })?;
         bed.note(Stage::Returned, span.range(), 0);
-        let before: Vec<_> = watched.iter().map(|&(page, range)| look(page, range.start())).collect();
+        let look = LookTwice::first(bed, span, none);
         bed.dwell(rng);
-        for (&(page, range), before) in watched.iter().zip(&before) {
-            let (Some(before), Some(after)) = (before, look(page, range.start())) else { continue };
-            if let Some(violation) = permission::inspect(bed.actor.1, page, range, before, &after) {
-                bed.watch.report(violation);
-            }
-        }
+        look.second(bed);
         bed.note(Stage::Witnessed, span.range(), 0);
         syscall::protect(span.range(), ALL)?;
         bed.note(Stage::Restored, span.range(), 0);

@@ -7,12 +7,20 @@ use crate::memory::{Backing, Span};
 use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall};
 use nostale_notifier::{addr::PAGE_SIZE, event::Stage};
 use rand::RngExt;
+use std::time::Duration;
 
 /// The operation.
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "discard",
     summary: "throw contents away: MADV_DONTNEED on private memory, a punched hole in a file",
-    usual: &[Backing::ANON, Backing::MEMFD, Backing::FILE_PRIVATE, Backing::HUGETLB_2M, Backing::HUGETLB_2M_SHARED],
+    usual: &[
+        Backing::ANON,
+        Backing::ANON_THP,
+        Backing::MEMFD,
+        Backing::FILE_PRIVATE,
+        Backing::HUGETLB_2M,
+        Backing::HUGETLB_2M_SHARED,
+    ],
     effect: |_| Effect::Discards,
     make: |_, _| Ok(Box::new(Discard { pipe: PagePipe::new().ok() })),
     not_hugetlb: None,
@@ -22,6 +30,9 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
 /// Most pages at once.
 const MOST: u64 = PagePipe::MOST;
 
+/// How long a huge page is left to readers. It ends for all of them with the first write of any guest.
+const FIRST_READS: Duration = Duration::from_micros(50);
+
 struct Discard {
     pipe: Option<PagePipe>,
 }
@@ -29,7 +40,9 @@ struct Discard {
 impl HostOperation for Discard {
     fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
         let pages = if rng.random_bool(0.5) { 1 } else { rng.random_range(2..=MOST).min(bed.arena.pages()) };
-        let Some(claim) = bed.pick(rng, pages, 1) else { return Ok(Done::Busy) };
+        let whole = if bed.arena.backing().is_thp() && rng.random_range(0..8) == 0 { bed.pick_pmd(rng) } else { None };
+        let huge = whole.is_some() && !bed.arena.backing().is_shared();
+        let Some(claim) = whole.or_else(|| bed.pick(rng, pages, 1)) else { return Ok(Done::Busy) };
         // A fresh page is told from an old one by its generation, 0.
         let before = bed.arena.next_generation();
         if !bed.stamp_generation(claim.range(), before) {
@@ -37,7 +50,7 @@ impl HostOperation for Discard {
         }
         let generation = bed.arena.next_generation();
         bed.announce(&claim, generation);
-        let held = self.pipe.as_ref().and_then(|pipe| pipe.hold_some(&claim, rng));
+        let held = self.pipe.as_ref().filter(|_| !huge).and_then(|pipe| pipe.hold_some(&claim, rng));
 
         if bed.is_astray() {
             // A stamp as new as the operation, as if a write were to come after it.
@@ -47,6 +60,9 @@ impl HostOperation for Discard {
         bed.note(Stage::OperationStart, claim.range(), generation);
         throw_away(bed, &claim)?;
         bed.note(Stage::Returned, claim.range(), generation);
+        if huge {
+            read_first(bed, &claim);
+        }
         bed.deliver(&claim, generation);
         if let (Some(pipe), Some(held)) = (&mut self.pipe, held) {
             bed.dwell(rng);
@@ -55,6 +71,13 @@ impl HostOperation for Discard {
         }
         Ok(Done::Pages(claim.range().pages()))
     }
+}
+
+/// Where whoever comes first only reads, the huge zero page takes the place of a huge page. Guests come to read it, too, before the first
+/// write replaces it (do_huge_pmd_wp_page).
+fn read_first(bed: &Bed<'_>, claim: &Span) {
+    let _ = bed.arena.primary().load(claim.range().start());
+    std::thread::sleep(FIRST_READS);
 }
 
 fn throw_away(bed: &Bed<'_>, claim: &Span) -> Result<(), OperationError> {

@@ -23,6 +23,8 @@ struct Remap;
 impl HostOperation for Remap {
     fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
         let fd = bed.arena.file_fd();
-        replace::perform(bed, rng, |place, frame| syscall::map_file(place, fd, u64::from(frame.0) * PAGE_SIZE))
+        replace::perform(bed, rng, |place, frame| {
+            syscall::map_file(place, fd, u64::from(frame.0) * PAGE_SIZE, libc::PROT_READ | libc::PROT_WRITE)
+        })
     }
 }

@@ -6,7 +6,7 @@ pub(super) const CALLERS: &[Caller] = &[
     Caller {
         functions: &["zap_page_range_single", "zap_page_range_single_batched", "zap_vma_range", "zap_vma_range_batched"],
         what: "MADV_DONTNEED, truncation of and holes punched into files",
-        reach: Reach::Operations(&["discard", "truncate"]),
+        reach: Reach::Operations(&["discard", "truncate", "uffd-minor"]),
         oracles: &["finality", "third thread", "freshness"],
         source: "mm/memory.c",
     },
@@ -36,7 +36,7 @@ pub(super) const CALLERS: &[Caller] = &[
     Caller {
         functions: &["try_to_unmap_one"],
         what: "reclaim and MADV_PAGEOUT, and pages of a file that are about to be collapsed into a huge one",
-        reach: Reach::Operations(&["pageout", "reclaim"]),
+        reach: Reach::Operations(&["pageout", "reclaim", "gather on file-shared"]),
         oracles: &["conservation", "finality", "kernel"],
         source: "mm/rmap.c, mm/khugepaged.c (collapse_file)",
     },

@@ -37,14 +37,14 @@ pub(super) const CALLERS: &[Caller] = &[
         functions: &["__split_huge_pmd"],
         what: "a huge entry becomes a page table (private memory), or nothing (shmem and files): part of a huge page is unmapped, \
                protected or moved, or the page itself is split",
-        reach: Reach::Operations(&["protect on memfd-thp", "split", "collapse", "protect", "mremap"]),
+        reach: Reach::Operations(&["protect on memfd-thp", "split", "collapse", "protect", "mremap", "vma-adjust on memfd-thp"]),
         oracles: &["permission", "finality"],
         source: "mm/huge_memory.c",
     },
     Caller {
         functions: &["do_huge_pmd_wp_page"],
         what: "the first write to a huge page that was only read so far, and is the huge zero page",
-        reach: Reach::Operations(&["discard of whole huge pages"]),
+        reach: Reach::Operations(&["discard on anon-thp"]),
         oracles: &["freshness"],
         source: "mm/huge_memory.c (do_huge_zero_wp_pmd)",
     },

@@ -55,7 +55,7 @@ pub(super) const CALLERS: &[Caller] = &[
     Caller {
         functions: &["do_pagemap_scan"],
         what: "PAGEMAP_SCAN with PM_SCAN_WP_MATCHING: reads and write-protects in one go",
-        reach: Reach::Operations(&["uffd-wp"]),
+        reach: Reach::Operations(&["pagemap-scan"]),
         oracles: &["permission"],
         source: "fs/proc/task_mmu.c",
     },

@@ -7,6 +7,7 @@
 mod bed;
 mod hot;
 mod huge;
+mod kvm;
 mod moving;
 mod own_vma;
 mod protecting;
@@ -118,7 +119,7 @@ impl fmt::Debug for Operation {
 
 /// All operations, family by family, in the order in which people are shown them.
 pub fn all() -> impl Iterator<Item = &'static Operation> + Clone {
-    let families = [moving::OPERATIONS, replacing::OPERATIONS, huge::OPERATIONS, protecting::OPERATIONS];
+    let families = [moving::OPERATIONS, replacing::OPERATIONS, huge::OPERATIONS, protecting::OPERATIONS, kvm::OPERATIONS];
     families.into_iter().flatten().copied()
 }
 

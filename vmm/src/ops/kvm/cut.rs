@@ -14,11 +14,7 @@ pub(super) struct Cut<'a> {
 
 impl<'a> Cut<'a> {
     /// Cuts every memslot that shows any of the claimed pages, and puts `instead(part)` in the place of those.
-    pub(super) fn out(
-        vm: &'a Vm,
-        claim: &Span,
-        instead: impl Fn(Slot) -> Option<(Slot, SlotFlags)>,
-    ) -> Result<Self, SlotError> {
+    pub(super) fn out(vm: &'a Vm, claim: &Span, instead: impl Fn(Slot) -> Option<(Slot, SlotFlags)>) -> Result<Self, SlotError> {
         let over = vm.memslots().over(claim.range());
         let mut cut = Self { vm, whole: Vec::new() };
         let mut change = vm.memslots().change();

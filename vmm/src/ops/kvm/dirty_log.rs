@@ -24,7 +24,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
 };
 
 /// Readings between two times at which the log is turned off.
-const READINGS: u32 = 12;
+const READINGS: u32 = 6;
 
 fn make(_: &Bed<'_>, facts: &Facts) -> Made {
     let by_hand = facts.kvm.device.capabilities().is_some_and(|capabilities| capabilities.manual_dirty_log);
@@ -59,7 +59,7 @@ impl HostOperation for DirtyLog {
             if rng.random_range(0..4) == 0 {
                 bed.dwell(rng);
             }
-            let must = logged::await_writes(bed.system, &written, || {});
+            let must = logged::await_writes(bed.system, &written, rng, || {});
             let log = Log::read(bed, vm.memslots(), &logged)?;
             bed.judge_log("the dirty log", &must, |page| log.contains(page));
             judged += must.len() as u64;

@@ -27,7 +27,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
 };
 
 /// Times that rings are emptied before the log is turned off again.
-const READINGS: u32 = 12;
+const READINGS: u32 = 6;
 /// How long a vCPU may take to leave the guest.
 const KICK: Duration = Duration::from_secs(5);
 
@@ -59,7 +59,7 @@ fn empty_rings(bed: &Bed<'_>, vm: &Vm, logged: &Logged<'_>, rng: &mut Rng) -> Re
         let mut log = Bitmap::new(bed.arena.pages());
         let mut failed = Ok(());
         let often = rng.random_bool(0.5);
-        let must = logged::await_writes(bed.system, &written, || {
+        let must = logged::await_writes(bed.system, &written, rng, || {
             // What is taken out in between is in the log as well, and makes room for more.
             if often {
                 failed = failed.and_then(|()| take_out(bed, vm, logged, &mut log));

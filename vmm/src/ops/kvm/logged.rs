@@ -15,8 +15,8 @@ const HOT: u64 = 64;
 /// Others beside them.
 const OTHERS: usize = 64;
 /// How long to wait for writes that must be in the log.
-const PATIENCE: Duration = Duration::from_millis(2);
-/// Pages that are enough.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// As many pages are enough, at most.
 const ENOUGH: usize = 8;
 
 /// The memslots of the arena, with the log on; it is off again when this is dropped.
@@ -78,11 +78,12 @@ pub(super) fn watch(bed: &Bed<'_>, rng: &mut Rng) -> Written {
 }
 
 /// Waits until some of the watched pages must be in the log, but not for long; gives them.
-pub(super) fn await_writes(system: &System, written: &Written, mut meanwhile: impl FnMut()) -> Vec<u64> {
+pub(super) fn await_writes(system: &System, written: &Written, rng: &mut Rng, mut meanwhile: impl FnMut()) -> Vec<u64> {
+    let enough = rng.random_range(1..=ENOUGH);
     let deadline = Instant::now() + PATIENCE;
     loop {
         let must = written.must_be_dirty(system);
-        if must.len() >= ENOUGH || Instant::now() >= deadline {
+        if must.len() >= enough || Instant::now() >= deadline {
             return must;
         }
         meanwhile();

@@ -43,7 +43,7 @@ impl HostOperation for Delete {
         let cut = Cut::out(vm, &claim, |part| Some((other(part)?, SlotFlags::default())))?;
         bed.note(Stage::Returned, claim.range(), generation);
         bed.publish(&claim, generation);
-        bed.dwell(rng);
+        shut::linger(bed, &claim, rng);
         shut::inspect(bed, &claim, claim.range(), generation, "other memory had taken its place", |_| true);
         bed.note(Stage::Witnessed, claim.range(), generation);
         back(bed, &claim, aside, cut, rng)?;
@@ -62,7 +62,7 @@ fn back(bed: &Bed<'_>, claim: &Span, aside: HvaRange, cut: Cut<'_>, rng: &mut Rn
         bed.publish(claim, generation);
     }
     bed.note(Stage::Restored, claim.range(), generation);
-    bed.dwell(rng);
+    shut::linger(bed, claim, rng);
     bed.go_astray(aside.start());
     bed.inspect(&retired);
     for (page, at) in claim.pages().zip(aside.iter()) {

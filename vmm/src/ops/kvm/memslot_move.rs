@@ -40,16 +40,15 @@ impl HostOperation for Move {
         }
         // Those who have a way of their own to the same memory go on.
         let elsewhere: Vec<u64> = view.into_iter().filter(|&at| at != base).collect();
-        let left_behind = |vcpu: usize| {
-            bed.system.vcpu(vcpu).is_some_and(|block| !elsewhere.contains(&block.arena.load(Relaxed)))
-        };
+        let left_behind =
+            |vcpu: usize| bed.system.vcpu(vcpu).is_some_and(|block| !elsewhere.contains(&block.arena.load(Relaxed)));
 
         bed.note(Stage::OperationStart, claim.range(), generation);
         let there = of_view(vm, bed, base);
         there.iter().try_for_each(|known| move_one(vm, known, known.slot.gpa().get() - base + other))?;
         bed.note(Stage::Returned, claim.range(), generation);
         bed.publish(&claim, generation);
-        bed.dwell(rng);
+        shut::linger(bed, &claim, rng);
         shut::inspect(bed, &claim, claim.range(), generation, "its memslot had been moved", left_behind);
         bed.note(Stage::Witnessed, claim.range(), generation);
         for block in bed.system.all_vcpus().filter(|block| block.arena.load(Relaxed) == base) {
@@ -58,6 +57,8 @@ impl HostOperation for Move {
         // Visits that began at the old place end there, on the same memory.
         vm.memslots().change().open();
         bed.note(Stage::Restored, claim.range(), generation);
+        drop(claim);
+        shut::settle(bed);
         Ok(Done::Pages(pages))
     }
 }

@@ -42,11 +42,13 @@ impl HostOperation for Readonly {
         let cut = Cut::out(vm, &claim, |part| Some((part, SlotFlags { readonly: true, ..SlotFlags::default() })))?;
         bed.note(Stage::Returned, claim.range(), generation);
         bed.publish(&claim, generation);
-        bed.dwell(rng);
+        shut::linger(bed, &claim, rng);
         shut::inspect(bed, &claim, claim.range(), generation, "its memslot had become read-only", |_| true);
         bed.note(Stage::Witnessed, claim.range(), generation);
         cut.mend()?;
         bed.note(Stage::Restored, claim.range(), generation);
+        drop(claim);
+        shut::settle(bed);
         Ok(Done::Pages(pages))
     }
 }

@@ -5,12 +5,40 @@
 //! older than what was published wherever the page was exchanged. Host writers go on meanwhile, and stamp nothing.
 
 use crate::{
+    machine::AWAY,
     memory::{Snapshot, Span},
-    ops::Bed,
+    ops::{Bed, Rng, bed::until_written},
     oracle::{Access, Oracle, PageDump, Violation},
 };
 use nostale_guest::page::stamp_place;
 use nostale_notifier::HvaRange;
+use rand::RngExt;
+use std::{
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
+
+/// How long to wait for somebody to come by.
+const PATIENCE: Duration = Duration::from_millis(5);
+/// How long vCPUs that had to wait may take for a visit or two.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// Waits for somebody to come by whose way is shut, or does not.
+pub(super) fn linger(bed: &Bed<'_>, claim: &Span, rng: &mut Rng) {
+    if rng.random_range(0..4) > 0 {
+        let pages: Vec<u64> = claim.pages().collect();
+        until_written(bed.system, &pages, 4 * bed.system.vcpus() as u32, PATIENCE);
+    }
+}
+
+/// Lets every vCPU get on once. Were the way shut again at once, one that is slow to wake up might wait for ever.
+pub(super) fn settle(bed: &Bed<'_>) {
+    let visits = || bed.system.all_vcpus().map(|vcpu| vcpu.counts.visits.load(Relaxed)).collect::<Vec<_>>();
+    let (then, deadline) = (visits(), Instant::now() + SETTLE);
+    while visits().iter().zip(&then).any(|(now, then)| now == then) && Instant::now() < deadline {
+        std::thread::sleep(AWAY);
+    }
+}
 
 /// Reports each page at `range` that a vCPU has stamped with `generation` or later, of those that `shut_out` names.
 pub(super) fn inspect(

@@ -55,9 +55,7 @@ impl Plant {
     #[must_use]
     pub fn impossible(self, scenario: &Scenario, config: &Config, facts: &Facts) -> Option<String> {
         let replaces = scenario.effects().any(|effect| effect != Effect::Preserves);
-        let astray =
-            ["mremap", "mremap-merge", "mremap-dontunmap", "mremap-grow", "discard", "fork", "ksm", "uffd-missing", "uffd-move"];
-        let logs = ["soft-dirty", "writeback", "dirty-log", "dirty-ring", "pagemap-scan", "uffd-wp"];
+        let possible = || scenario.operations.iter().any(|operation| operation.faults.contains(&self));
         let reason = match self {
             Self::StaleTranslation | Self::StillRunning if !scenario.backing.is_shared() => {
                 "private memory has no second mapping for a stale translation to show"
@@ -65,12 +63,8 @@ impl Plant {
             Self::StillRunning if !scenario.effects().any(|effect| effect == Effect::Exchanges) => {
                 "only operations that exchange pages have third threads to tell"
             }
-            Self::StrayWrite if !scenario.operations.iter().any(|operation| astray.contains(&operation.name)) => {
-                "no operation here takes a page away that could still be written"
-            }
-            Self::MissedDirty if !scenario.operations.iter().any(|operation| logs.contains(&operation.name)) => {
-                "no operation here reads a log of the pages that were written"
-            }
+            Self::StrayWrite if !possible() => "no operation here takes a page away that could still be written",
+            Self::MissedDirty if !possible() => "no operation here reads a log of the pages that were written",
             Self::UnwrittenValue if replaces => "host values have no place on pages that are replaced",
             Self::UnwrittenValue if config.host_writers == 0 => "there is no host writer to publish values",
             Self::KernelMessage => return facts.need_kernel_log().err().map(|need| need.to_string()),

@@ -101,6 +101,6 @@ impl<'a> Runner<'a> {
 
 /// The result of a scenario that did not run.
 pub(super) fn not_run(scenario: &Scenario, config: &Config, verdict: Verdict, reason: String, time: Duration) -> ScenarioResult {
-    let replay = replay(scenario, config, time.as_secs_f64());
+    let replay = replay(scenario, config, None, time.as_secs_f64());
     ScenarioResult::without_run(&scenario.name(), scenario.backing.name(), verdict, reason, replay)
 }

@@ -9,6 +9,7 @@ mod child;
 mod cleaning;
 mod hot;
 mod huge;
+mod kvm;
 mod moving;
 mod own_vma;
 mod protecting;
@@ -25,6 +26,7 @@ pub use syscall::OperationError;
 
 use crate::{
     host::{facts::Facts, knobs::Setting},
+    live::Plant,
     machine::Demands,
     memory::{Backing, Pages},
 };
@@ -104,6 +106,8 @@ pub struct Operation {
     pub needs: fn(&Facts, Backing) -> Result<(), Need>,
     /// What it wants of the machine, which must be known before there is one.
     pub machine: Demands,
+    /// The planted faults that only some operations can show, of those that this one can.
+    pub faults: &'static [Plant],
     /// Host settings that are held while it runs.
     pub settings: fn(&Facts, Backing) -> Vec<Setting>,
     /// Makes one for an arena.
@@ -122,6 +126,7 @@ impl Operation {
         not_hugetlb: Some("it works on base pages, of which hugetlb memory has none"),
         needs: |_, _| Ok(()),
         machine: Demands { vm: false, tracking: None },
+        faults: &[],
         settings: |_, _| Vec::new(),
         make: |_, _| Err(OperationError::Unmade),
     };
@@ -166,6 +171,7 @@ pub fn all() -> impl Iterator<Item = &'static Operation> + Clone {
         protecting::OPERATIONS,
         userfault::OPERATIONS,
         vma::OPERATIONS,
+        kvm::OPERATIONS,
     ];
     families.into_iter().flatten().copied()
 }

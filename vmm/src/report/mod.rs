@@ -160,6 +160,9 @@ pub struct ScenarioResult {
     pub reason: Option<String>,
     /// How the operations were done, where that depends on the host.
     pub method: Option<String>,
+    /// How memory appeared in the guest.
+    #[serde(default)]
+    pub layout: Option<String>,
     /// From the first operation to the end of the last.
     #[serde(deserialize_with = "number_or_none")]
     pub seconds: f64,
@@ -227,6 +230,7 @@ impl ScenarioResult {
             verdict,
             reason: Some(reason),
             method: None,
+            layout: None,
             seconds: 0.0,
             operations: 0,
             operations_per_second: 0.0,

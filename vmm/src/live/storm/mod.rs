@@ -40,7 +40,7 @@ pub(super) fn run(
         operation.weight > 0 && runner.obstacle(&alone, config).is_none()
     };
     let operations: Vec<_> = ops::all().filter(fits).collect();
-    let line = replay(scenario, config, time.as_secs_f64());
+    let line = replay(scenario, config, None, time.as_secs_f64());
     let mut sum = ScenarioResult::without_run(&scenario.name(), backing.name(), Verdict::Vacuous, String::new(), line);
     if operations.is_empty() {
         sum.verdict = Verdict::Skipped;

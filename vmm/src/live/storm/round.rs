@@ -80,6 +80,7 @@ mod tests {
             stall_bound: Duration::from_secs(10),
             plant: None,
             until_violation: false,
+            layout: None,
         }
     }
 

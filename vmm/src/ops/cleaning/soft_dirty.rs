@@ -1,5 +1,6 @@
 //! `soft-dirty`: `/proc/self/clear_refs` takes write access away from every page, and the pagemap tells which were written since.
 
+use crate::live::Plant;
 use crate::{
     memory::{Backing, Pagemap},
     ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written},
@@ -30,6 +31,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
         let clear = File::options().write(true).open(CLEAR).map_err(io(CLEAR))?;
         Ok(Box::new(SoftDirty { pagemap: Pagemap::open().map_err(io(PAGEMAP))?, clear }))
     },
+    faults: &[Plant::MissedDirty],
     ..Operation::USUAL
 };
 

@@ -5,6 +5,7 @@
 //! back what is dirty, so what it misses is what nobody knew to be dirty. And a clean page that is dropped is read anew from there.
 
 use super::direct::Direct;
+use crate::live::Plant;
 use crate::{
     memory::{Backing, BackingKind, Snapshot, Span},
     ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, syscall},
@@ -23,6 +24,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
         _ => Effect::Inapplicable("only a shared mapping of a file is written back"),
     },
     make: |bed, _| Ok(Box::new(Writeback { direct: Direct::open(bed.arena.file_fd())? })),
+    faults: &[Plant::MissedDirty],
     ..Operation::USUAL
 };
 

@@ -1,5 +1,6 @@
 //! `mremap`: pages go away and come back. `move_page_tables` in the kernel, with its short cuts for whole PMDs.
 
+use crate::live::Plant;
 use crate::memory::Backing;
 use crate::memory::Span;
 use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall};
@@ -14,6 +15,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     effect: |_| Effect::Preserves,
     make: |_, _| Ok(Box::new(Mremap { only: None })),
     not_hugetlb: None,
+    faults: &[Plant::StrayWrite],
     ..Operation::USUAL
 };
 
@@ -25,6 +27,7 @@ pub(in crate::ops) static MERGE: Operation = Operation {
     effect: |_| Effect::Preserves,
     make: |_, _| Ok(Box::new(Mremap { only: Some(Way::Merge) })),
     not_hugetlb: None,
+    faults: &[Plant::StrayWrite],
     ..Operation::USUAL
 };
 

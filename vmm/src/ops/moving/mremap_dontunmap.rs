@@ -1,6 +1,7 @@
 //! `mremap(MREMAP_DONTUNMAP)`: pages go away, and their place stays mapped. On private memory the guest goes on with fresh
 //! pages there; afterwards both are put together again.
 
+use crate::live::Plant;
 use crate::memory::{Backing, Span};
 use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall};
 use nostale_guest::page::GENERATION;
@@ -18,6 +19,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     },
     make: |_, _| Ok(Box::new(DontUnmap)),
     not_hugetlb: Some("the kernel refuses MREMAP_DONTUNMAP on hugetlbfs"),
+    faults: &[Plant::StrayWrite],
     ..Operation::USUAL
 };
 

@@ -3,6 +3,7 @@
 //! The child is the witness. From the moment it exists its memory belongs to it alone, so nothing in it may change but by its
 //! own hand: a guest that still writes through a translation from before the fork writes into the child.
 
+use crate::live::Plant;
 use crate::memory::Backing;
 use crate::ops::{
     Bed, Done, Effect, HostOperation, Operation, OperationError, Rng,
@@ -33,6 +34,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     },
     make: |_, _| Ok(Box::new(Fork { report: Report(SharedWords::new("memory for a fork's report")?) })),
     not_hugetlb: None,
+    faults: &[Plant::StrayWrite],
     ..Operation::USUAL
 };
 

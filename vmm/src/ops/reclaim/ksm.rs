@@ -11,6 +11,7 @@ use crate::host::{
     facts::Facts,
     knobs::{Knob, Setting},
 };
+use crate::live::Plant;
 use crate::memory::{Backing, Claim, Pagemap, Retired, Snapshot};
 use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, syscall};
 use nostale_guest::page::{LINES, line_offset};
@@ -35,6 +36,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
         let pagemap = Pagemap::open().map_err(|source| OperationError::Io { what: "/proc/self/pagemap", source })?;
         Ok(Box::new(Ksm { pagemap }))
     },
+    faults: &[Plant::StrayWrite],
     ..Operation::USUAL
 };
 

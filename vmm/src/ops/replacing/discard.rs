@@ -3,6 +3,7 @@
 //! The old page goes back to the kernel, where a stale write would hit somebody else's memory. A pipe keeps it visible.
 
 use super::pipe::PagePipe;
+use crate::live::Plant;
 use crate::memory::{Backing, Span};
 use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall};
 use nostale_notifier::{addr::PAGE_SIZE, event::Stage};
@@ -24,6 +25,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     effect: |_| Effect::Discards,
     make: |_, _| Ok(Box::new(Discard { pipe: PagePipe::new().ok() })),
     not_hugetlb: None,
+    faults: &[Plant::StrayWrite],
     ..Operation::USUAL
 };
 

@@ -2,6 +2,7 @@
 //! them as well, and nobody can reach them until it grows.
 
 use super::pipe::PagePipe;
+use crate::live::Plant;
 use crate::memory::{Backing, Claim, FramePool, Span};
 use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, syscall};
 use crate::oracle::dirty::Written;
@@ -23,6 +24,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     },
     make: |_, _| Ok(Box::new(Truncate { pipe: PagePipe::new().ok() })),
     not_hugetlb: None,
+    faults: &[Plant::StrayWrite],
     ..Operation::USUAL
 };
 

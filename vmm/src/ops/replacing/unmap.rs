@@ -1,6 +1,7 @@
 //! `unmap`: `munmap` of pages in use, and a new mapping in the same place. Whoever comes by in between meets a hole.
 
 use super::pipe::PagePipe;
+use crate::live::Plant;
 use crate::memory::{Backing, Frame, Retired, Span};
 use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, syscall};
 use crate::oracle::dirty::Written;
@@ -17,6 +18,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     effect: |backing| if backing.is_shared() { Effect::Preserves } else { Effect::Discards },
     make: |_, _| Ok(Box::new(Unmap { pipe: PagePipe::new().ok() })),
     not_hugetlb: None,
+    faults: &[Plant::StrayWrite],
     ..Operation::USUAL
 };
 

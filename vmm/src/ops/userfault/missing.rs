@@ -9,6 +9,7 @@ use super::{
     served,
     server::{Answer, Job, Server},
 };
+use crate::live::Plant;
 use crate::memory::{
     Backing, Retired,
     userfault::{Features, Modes},
@@ -28,6 +29,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
         if backing.is_shared() { facts.need_uffd_feature(wanted(backing)) } else { facts.need_mremap_dontunmap() }
     },
     make: |bed, _| Ok(Box::new(Missing { server: Server::start(wanted(bed.arena.backing()))? })),
+    faults: &[Plant::StrayWrite],
     ..Operation::USUAL
 };
 

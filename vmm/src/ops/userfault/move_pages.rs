@@ -4,6 +4,7 @@ use super::{
     served,
     server::{Answer, Job, Server},
 };
+use crate::live::Plant;
 use crate::memory::{
     Backing, Span,
     userfault::{Features, Filled, Modes},
@@ -24,6 +25,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     },
     needs: |facts, _| facts.need_uffd().and_then(|()| facts.need_uffd_feature(Features::MOVE)),
     make: |_, _| Ok(Box::new(Move { server: Server::start(Features::MOVE)? })),
+    faults: &[Plant::StrayWrite],
     ..Operation::USUAL
 };
 

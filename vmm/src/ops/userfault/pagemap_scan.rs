@@ -1,6 +1,7 @@
 //! `pagemap-scan`: the log of written pages that Linux keeps by write-protecting them (PAGEMAP_SCAN with PM_SCAN_WP_MATCHING on memory
 //! under asynchronous userfaultfd write protection). Each scan reads the log and begins it anew in one go.
 
+use crate::live::Plant;
 use crate::memory::{
     Backing, PagemapScan, Span,
     userfault::{Features, Modes, Userfault},
@@ -24,6 +25,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
         let features = Features::WRITE_PROTECT | Features::WRITE_PROTECT_ASYNC;
         Ok(Box::new(Scan { uffd: Userfault::open(features)?, pagemap: PagemapScan::open().map_err(io)? }))
     },
+    faults: &[Plant::MissedDirty],
     ..Operation::USUAL
 };
 

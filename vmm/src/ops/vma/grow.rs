@@ -4,6 +4,7 @@
 //! until it meets, and merges with, the VMA behind. What the guest then finds are fresh pages, on private memory, and those of
 //! the file, on shared memory.
 
+use crate::live::Plant;
 use crate::memory::{Backing, Span};
 use crate::ops::{
     Bed, Done, Effect, HostOperation, Operation, OperationError, Rng,
@@ -21,6 +22,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     usual: &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD],
     effect: |backing| if backing.is_shared() { Effect::Preserves } else { Effect::Gathers },
     make: |_, _| Ok(Box::new(Grow)),
+    faults: &[Plant::StrayWrite],
     ..Operation::USUAL
 };
 

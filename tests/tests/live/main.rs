@@ -3,6 +3,7 @@
 mod machine;
 mod operations;
 mod oracles;
+mod suspend;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use nostale_vmm::{
@@ -62,7 +63,13 @@ fn main() -> ExitCode {
     // Each test loads all CPUs by itself.
     arguments.test_threads.get_or_insert(1);
     let bench = Arc::new(Bench { facts: Facts::gather(), knobs: Knobs::open(Knobs::default_dir()).ok() });
-    let trials = [machine::trials(&bench), oracles::trials(&bench), oracles::until_violation(&bench), operations::trials(&bench)];
+    let trials = [
+        machine::trials(&bench),
+        oracles::trials(&bench),
+        oracles::until_violation(&bench),
+        operations::trials(&bench),
+        suspend::trials(&bench),
+    ];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -1,6 +1,9 @@
 //! A vCPU's thread: enters the guest until told otherwise, and says what became of it.
 
-use super::exit::{Exit, VcpuFailure, classify};
+use super::{
+    exit::{Exit, VcpuFailure, classify},
+    suspend::{Gate, wait_at_gate},
+};
 use crate::memory::System;
 use kvm_ioctls::VcpuFd;
 use nix::errno::Errno;
@@ -31,6 +34,8 @@ pub enum VcpuState {
     Running,
     /// Waits at a pause.
     Paused,
+    /// Its thread waits outside KVM_RUN, whatever the guest is in the middle of.
+    Suspended,
     /// Stopped at the end of a visit: its tally is final.
     Stopped,
     /// Its thread left KVM_RUN because it was told to, in the middle of a visit.
@@ -80,6 +85,7 @@ pub trait Observer: Send + Sync {
 pub(super) struct Shared {
     state: Mutex<VcpuState>,
     changed: Condvar,
+    pub(super) gate: Gate,
     resume: AtomicBool,
     abandon: AtomicBool,
     efaults: AtomicU64,
@@ -104,6 +110,7 @@ impl VcpuView {
         let shared = Shared {
             state: Mutex::new(VcpuState::Starting),
             changed: Condvar::new(),
+            gate: Gate::default(),
             resume: AtomicBool::new(false),
             abandon: AtomicBool::new(false),
             efaults: AtomicU64::new(0),
@@ -117,9 +124,38 @@ impl VcpuView {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, state: VcpuState) {
+    pub(super) fn set(&self, state: VcpuState) {
         *self.lock() = state;
         self.shared.changed.notify_all();
+    }
+
+    /// Wakes everybody who waits for something about it.
+    pub(super) fn tell(&self) {
+        let _state = self.lock();
+        self.shared.changed.notify_all();
+    }
+
+    /// From here on its thread stops before it enters the guest.
+    pub(super) fn close_gate(&self) {
+        let _state = self.lock();
+        self.shared.gate.close();
+    }
+
+    /// Goes on as running, if it may.
+    pub(super) fn leave_gate(&self) -> bool {
+        let mut state = self.lock();
+        let leaves = !self.shared.gate.is_closed() || self.shared.abandon.load(Relaxed);
+        if leaves {
+            *state = VcpuState::Running;
+        }
+        leaves
+    }
+
+    /// Waits until somebody tells, and `news` is true, for at most `bound`.
+    pub(super) fn wait_for_news(&self, bound: Duration, news: impl Fn() -> bool) {
+        let abandoned = || self.shared.abandon.load(Relaxed);
+        let wait = self.shared.changed.wait_timeout_while(self.lock(), bound, |_| !news() && !abandoned());
+        drop(wait.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// What it is doing.
@@ -172,10 +208,17 @@ impl VcpuView {
 pub(super) fn run(mut fd: VcpuFd, index: usize, system: &System, view: &VcpuView, observer: &dyn Observer) {
     let shared = &view.shared;
     let _end = SayPanicked(view);
+    shared.gate.enter_thread();
     view.set(VcpuState::Running);
     let end = loop {
         if shared.abandon.load(Relaxed) {
             break VcpuState::Abandoned;
+        }
+        if shared.gate.is_closed() {
+            if let Err(failure) = wait_at_gate(&mut fd, view) {
+                break VcpuState::Failed(failure);
+            }
+            continue;
         }
         let exit = match classify(fd.run().map_err(|error| Errno::from_raw(error.errno()))) {
             Exit::Failed(failure) => Exit::Failed(complete(failure, &mut fd)),
@@ -284,7 +327,7 @@ pub(super) fn join_within(thread: std::thread::JoinHandle<()>, bound: Duration) 
     Ok(())
 }
 
-fn kick_signal() -> i32 {
+pub(super) fn kick_signal() -> i32 {
     libc::SIGRTMIN() + 1
 }
 

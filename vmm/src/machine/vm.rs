@@ -2,18 +2,19 @@
 
 use super::{
     boot::{self, BootError, Privilege},
+    state,
     stats::{Sample, Stats, StatsError},
+    suspend::{SuspendError, Vcpus},
     vcpu::{self, Observer, VcpuState, VcpuView},
 };
 use crate::memory::{Arena, System};
-use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, kvm_device_attr, kvm_userspace_memory_region};
+use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, kvm_userspace_memory_region};
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use nix::errno::Errno;
 use nostale_guest::abi::{Command, MAX_VCPUS};
 use nostale_notifier::{Gpa, HvaRange};
 use std::{
     mem::ManuallyDrop,
-    os::fd::AsRawFd,
     sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -52,6 +53,9 @@ pub enum MachineError {
     /// No statistics: without them nothing proves that a run was not vacuous.
     #[error(transparent)]
     Stats(#[from] StatsError),
+    /// vCPUs that do not stop before their first instruction.
+    #[error(transparent)]
+    Suspend(#[from] SuspendError),
     /// No thread.
     #[error("cannot start a vCPU thread: {0}")]
     Thread(std::io::Error),
@@ -122,9 +126,6 @@ impl std::fmt::Debug for Machine {
     }
 }
 
-// kvm-ioctls offers it for vCPUs of other architectures only.
-nix::ioctl_write_ptr!(set_device_attr, kvm_bindings::KVMIO, 0xe1, kvm_device_attr);
-
 fn ioctl<T>(what: &'static str, result: Result<T, kvm_ioctls::Error>) -> Result<T, MachineError> {
     result.map_err(|error| MachineError::Ioctl { what, errno: Errno::from_raw(error.errno()) })
 }
@@ -170,7 +171,8 @@ impl Machine {
             .map(|index| {
                 let fd = ioctl("KVM_CREATE_VCPU", vm.create_vcpu(index))?;
                 ioctl("KVM_SET_CPUID2", fd.set_cpuid2(&cpuid))?;
-                share_clock(&fd);
+                // One clock, the host's, where KVM lets it (since 5.16); older kernels' guests have one that is good for intervals only.
+                state::set_tsc_offset(&fd, 0);
                 let reset = ioctl("KVM_GET_SREGS", fd.get_sregs())?;
                 ioctl("KVM_SET_SREGS", fd.set_sregs(&boot::special_registers(reset, cr3, config.privilege)))?;
                 ioctl("KVM_SET_REGS", fd.set_regs(&boot::registers(entry, index, config.privilege)))?;
@@ -193,6 +195,25 @@ impl Machine {
             vcpu.thread = Some(thread.map_err(MachineError::Thread)?);
         }
         Ok(())
+    }
+
+    /// Starts them as [`Machine::start`] does, but stopped before their first instruction: they are to become others
+    /// ([`Vcpus::put`]), and go on when they are told to.
+    ///
+    /// # Errors
+    /// When the host gives no thread, or a vCPU cannot be stopped within `bound`.
+    pub fn start_suspended(&mut self, observer: &Arc<dyn Observer>, bound: Duration) -> Result<Vcpus, MachineError> {
+        let vcpus = self.vcpus();
+        vcpus.close_gates();
+        self.start(observer)?;
+        vcpus.hold(bound)?;
+        Ok(vcpus)
+    }
+
+    /// All vCPUs, to be stopped where they are.
+    #[must_use]
+    pub fn vcpus(&self) -> Vcpus {
+        Vcpus::new(self.views().cloned().collect())
     }
 
     /// A view of each vCPU.
@@ -303,19 +324,4 @@ fn guest_memory(config: &MachineConfig<'_>) -> Result<GuestMemoryMmap, MachineEr
         regions.push(GuestRegionMmap::new(region, GuestAddress(slot.gpa.get())).ok_or_else(mapping_error(slot.gpa))?);
     }
     Ok(GuestMemoryMmap::from_regions(regions)?)
-}
-
-/// Makes the guest's time stamp counter the host's, where KVM lets it (`KVM_VCPU_TSC_OFFSET`, since 5.16). Whether it worked is
-/// measured when the guest starts.
-fn share_clock(fd: &VcpuFd) {
-    let offset = 0u64;
-    let attribute = kvm_device_attr {
-        group: kvm_bindings::KVM_VCPU_TSC_CTRL,
-        attr: u64::from(kvm_bindings::KVM_VCPU_TSC_OFFSET),
-        addr: &raw const offset as u64,
-        flags: 0,
-    };
-    // Refused by older kernels; the guest's own clock is then good for intervals only.
-    // SAFETY: KVM reads `offset`, which lives, through the address in the attribute.
-    let _ = unsafe { set_device_attr(fd.as_raw_fd(), &attribute) };
 }

@@ -114,7 +114,7 @@ pub(super) struct RunOptions {
     /// Stop at the first violation
     #[arg(long)]
     pub(super) until_violation: bool,
-    /// See an oracle fail: plant a fault (old-copy, stale-translation, still-running, unwritten-value, held-vcpu, ring0,
+    /// See an oracle fail: plant a fault (old-copy, stale-translation, still-running, unwritten-value, missed-dirty, held-vcpu, ring0,
     /// kernel-message)
     #[arg(long, value_name = "FAULT", value_parser = |name: &str| name.parse::<Plant>())]
     pub(super) plant: Option<Plant>,

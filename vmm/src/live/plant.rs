@@ -21,6 +21,8 @@ pub enum Plant {
     StrayWrite,
     /// Host writers publish values that they have not written (freshness).
     UnwrittenValue,
+    /// A page that was written drops out of the log that reported it (permission).
+    MissedDirty,
     /// vCPU 0's thread is held on its way back into the guest (progress).
     HeldVcpu,
     /// The guest runs in ring 0, which KVMs without hardware virtualisation interpret (vacuity).
@@ -31,12 +33,13 @@ pub enum Plant {
 
 impl Plant {
     /// Every planted fault.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::OldCopy,
         Self::StaleTranslation,
         Self::StillRunning,
         Self::StrayWrite,
         Self::UnwrittenValue,
+        Self::MissedDirty,
         Self::HeldVcpu,
         Self::Ring0,
         Self::KernelMessage,
@@ -53,6 +56,7 @@ impl Plant {
     pub fn impossible(self, scenario: &Scenario, config: &Config, facts: &Facts) -> Option<String> {
         let replaces = scenario.effects().any(|effect| effect != Effect::Preserves);
         let astray = ["mremap", "mremap-merge", "mremap-dontunmap", "discard", "fork"];
+        let logs = ["soft-dirty", "writeback", "dirty-log", "dirty-ring", "pagemap-scan", "uffd-wp"];
         let reason = match self {
             Self::StaleTranslation | Self::StillRunning if !scenario.backing.is_shared() => {
                 "private memory has no second mapping for a stale translation to show"
@@ -62,6 +66,9 @@ impl Plant {
             }
             Self::StrayWrite if !scenario.operations.iter().any(|operation| astray.contains(&operation.name)) => {
                 "no operation here takes a page away that could still be written"
+            }
+            Self::MissedDirty if !scenario.operations.iter().any(|operation| logs.contains(&operation.name)) => {
+                "no operation here reads a log of the pages that were written"
             }
             Self::UnwrittenValue if replaces => "host values have no place on pages that are replaced",
             Self::UnwrittenValue if config.host_writers == 0 => "there is no host writer to publish values",
@@ -80,6 +87,7 @@ impl Plant {
             Self::StillRunning => "still-running",
             Self::StrayWrite => "stray-write",
             Self::UnwrittenValue => "unwritten-value",
+            Self::MissedDirty => "missed-dirty",
             Self::HeldVcpu => "held-vcpu",
             Self::Ring0 => "ring0",
             Self::KernelMessage => "kernel-message",

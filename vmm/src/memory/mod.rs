@@ -9,6 +9,7 @@ mod pagemap;
 mod pool;
 mod snapshot;
 mod system;
+pub mod userfault;
 mod zone;
 
 pub use access::{Fault, Primary};

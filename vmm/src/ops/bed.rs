@@ -7,7 +7,7 @@ use crate::{
     machine::AWAY,
     memory::{Arena, Frame, Retired, Snapshot, Span, System},
     oracle::{
-        Access, Oracle, PageDump, Violation, Watch,
+        Access, Oracle, PageDump, Violation, Watch, dirty,
         finality::{self, Breach},
     },
 };
@@ -209,6 +209,15 @@ impl<'a> Bed<'a> {
             pages,
             ..Violation::new(breach.oracle(), self.actor.1, detail)
         });
+    }
+
+    /// Judges a log: each of the pages that `must` be in it has to be among those it `reported`.
+    pub fn judge_log(&self, log: &str, must: &[u64], reported: impl Fn(u64) -> bool) {
+        // The planted fault: one page that was reported was not.
+        let dropped = must.first().filter(|_| self.plant == Some(Plant::MissedDirty));
+        for &page in must.iter().filter(|page| dropped == Some(page) || !reported(**page)) {
+            self.watch.report(dirty::missed(self.actor.1, page, log, self.arena));
+        }
     }
 
     /// Gives stale writers a moment, or none: the narrow windows matter as much as the wide ones.

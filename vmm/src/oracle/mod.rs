@@ -1,6 +1,7 @@
 //! The oracles: what must hold of a live run, each in a file of its own, and the place where their findings come together.
 
 pub mod conservation;
+pub mod dirty;
 pub mod finality;
 pub mod freshness;
 pub mod permission;

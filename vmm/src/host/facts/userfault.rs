@@ -1,20 +1,12 @@
 //! userfaultfd: the three ways to get one, and what it can do.
 
-use std::fs::OpenOptions;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-
-use nix::errno::Errno;
+use linux_raw_sys::general::UFFD_USER_MODE_ONLY;
 use serde::Serialize;
 
 use super::attempt::Attempt;
 use super::fact::Fact;
 use super::tree::Tree;
-
-/// `include/uapi/linux/userfaultfd.h`: faults of the kernel are not served.
-const UFFD_USER_MODE_ONLY: i32 = 1;
-const UFFD_API: u64 = 0xaa;
-const USERFAULTFD_IOC_NEW: libc::c_ulong = 0xaa00;
-const UFFDIO_API: libc::c_ulong = 0xc018_aa3f;
+use crate::memory::userfault::{self, from_call, from_device, handshake};
 
 /// Where userfaultfd comes from. KVM takes guest faults *in the kernel*, so one that serves user mode alone does not serve
 /// guests: their accesses end in `EFAULT`.
@@ -54,17 +46,17 @@ pub struct Features {
 }
 
 impl Features {
-    fn from_mask(mask: u64) -> Self {
-        let has = |bit: u32| mask & (1 << bit) != 0;
+    fn of(offered: userfault::Features) -> Self {
+        use userfault::Features as Bits;
         Self {
-            mask,
-            write_protect: has(0),
-            missing_shmem: has(5),
-            minor_shmem: has(10),
-            write_protect_shmem: has(12),
-            poison: has(14),
-            write_protect_async: has(15),
-            r#move: has(16),
+            mask: offered.bits(),
+            write_protect: offered.contains(Bits::WRITE_PROTECT),
+            missing_shmem: offered.contains(Bits::MISSING_SHMEM),
+            minor_shmem: offered.contains(Bits::MINOR_SHMEM),
+            write_protect_shmem: offered.contains(Bits::WRITE_PROTECT_SHMEM),
+            poison: offered.contains(Bits::POISON),
+            write_protect_async: offered.contains(Bits::WRITE_PROTECT_ASYNC),
+            r#move: offered.contains(Bits::MOVE),
         }
     }
 }
@@ -81,9 +73,13 @@ impl Userfault {
     }
 
     pub(crate) fn probe(&mut self) {
-        let (full, user_mode_only, device) = (from_call(0), from_call(UFFD_USER_MODE_ONLY), from_device());
+        let (full, user_mode_only, device) = (from_call(0), from_call(UFFD_USER_MODE_ONLY as i32), from_device());
         self.features = match full.as_ref().or(device.as_ref()).or(user_mode_only.as_ref()) {
-            Ok(fd) => features(fd),
+            // Asked for no feature, the kernel answers with all it has.
+            Ok(fd) => match handshake(fd, userfault::Features::NONE) {
+                Ok(offered) => Fact::Known(Features::of(offered)),
+                Err(errno) => Fact::unknown(format!("UFFDIO_API: {errno:?}")),
+            },
             Err(errno) => Fact::unknown(format!("no userfaultfd: {errno:?}")),
         };
         self.full = Attempt::of("userfaultfd", full);
@@ -94,34 +90,5 @@ impl Userfault {
     /// Whether this process gets one that serves the faults of guests.
     pub fn serves_guests(&self) -> bool {
         self.full.works() || self.device.works()
-    }
-}
-
-fn owned(fd: RawFd) -> Result<OwnedFd, Errno> {
-    // SAFETY: a descriptor that a system call has just returned belongs to nobody else.
-    Errno::result(fd).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-fn from_call(flags: i32) -> Result<OwnedFd, Errno> {
-    // SAFETY: the call takes flags only.
-    let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | libc::O_NONBLOCK | flags) };
-    owned(RawFd::try_from(fd).unwrap_or(-1))
-}
-
-fn from_device() -> Result<OwnedFd, Errno> {
-    let device = OpenOptions::new().read(true).write(true).open("/dev/userfaultfd");
-    let device = device.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
-    // SAFETY: USERFAULTFD_IOC_NEW takes flags by value.
-    owned(unsafe { libc::ioctl(device.as_raw_fd(), USERFAULTFD_IOC_NEW, libc::O_CLOEXEC | libc::O_NONBLOCK) })
-}
-
-/// The handshake; asked for no feature, the kernel answers with all it has.
-fn features(fd: &OwnedFd) -> Fact<Features> {
-    // struct uffdio_api: api, features, ioctls
-    let mut api = [UFFD_API, 0, 0];
-    // SAFETY: UFFDIO_API reads and writes the 24 bytes of struct uffdio_api, which is what `api` is.
-    match Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), UFFDIO_API, &raw mut api) }) {
-        Ok(_) => Fact::Known(Features::from_mask(api[1])),
-        Err(errno) => Fact::unknown(format!("UFFDIO_API: {errno:?}")),
     }
 }

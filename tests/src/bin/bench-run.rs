@@ -6,7 +6,7 @@ use nostale_tests::median::median;
 use nostale_vmm::{
     host::facts::Facts,
     live::{self, Config, Scenario},
-    machine::{GuestFinding, Machine, MachineConfig, Observer, Privilege, Slot},
+    machine::{Demands, GuestFinding, Machine, MachineConfig, Observer, Privilege, Slot},
     memory::{Arena, Backing, Role, System},
 };
 use std::{
@@ -58,7 +58,8 @@ fn guest_writes() -> Result<(), Box<dyn Error>> {
     let roles: Vec<_> = (0..VCPUS).map(|n| Role { program: Program::Storm, seed: n as u64, arena: layout::ARENA }).collect();
     let system = System::new(pages, &roles)?;
     let slots = [Slot::home(Gpa::new(layout::ARENA), &arena)];
-    let mut machine = Machine::new(&MachineConfig { system: &system, slots: &slots, privilege: Privilege::User })?;
+    let mut machine =
+        Machine::new(&MachineConfig { system: &system, slots: &slots, privilege: Privilege::User, demands: Demands::default() })?;
     let observer: Arc<dyn Observer> = Arc::new(Nobody);
     machine.start(&observer)?;
     let writes = || system.all_vcpus().map(|vcpu| vcpu.counts.write_visits.load(Relaxed)).sum::<u64>();
@@ -95,6 +96,10 @@ fn operations(facts: &Facts) -> Result<(), Box<dyn Error>> {
     for scenario in &live::plan(Some(&["all".to_owned()]), None)? {
         if let Some(missing) = scenario.missing(facts) {
             println!("  {:18} {:13} skipped: {missing}", scenario.name(), scenario.backing);
+            continue;
+        }
+        if scenario.operations.iter().any(|operation| operation.machine.vm) {
+            println!("  {:18} {:13} skipped: it changes the VM itself and has no bare loop", scenario.name(), scenario.backing);
             continue;
         }
         let (mut with, mut without, mut ratios) = (Vec::new(), Vec::new(), Vec::new());

@@ -5,7 +5,7 @@ use libtest_mimic::{Failed, Trial};
 use nostale_guest::abi::{Program, layout};
 use nostale_notifier::Gpa;
 use nostale_vmm::{
-    machine::{GuestFinding, Machine, MachineConfig, MachineError, Observer, Privilege, Slot, VcpuFailure, VcpuState},
+    machine::{Demands, GuestFinding, Machine, MachineConfig, MachineError, Observer, Privilege, Slot, VcpuFailure, VcpuState},
     memory::{Arena, Backing, Role, System},
 };
 use std::{
@@ -46,7 +46,8 @@ fn start(arenas: &[u64]) -> Result<Rig, Failed> {
     let roles: Vec<_> = arenas.iter().map(|&arena| Role { program: Program::Storm, seed: 1, arena }).collect();
     let system = System::new(PAGES, &roles)?;
     let slots = [Slot::home(Gpa::new(layout::ARENA), &arena)];
-    let mut machine = Machine::new(&MachineConfig { system: &system, slots: &slots, privilege: Privilege::User })?;
+    let mut machine =
+        Machine::new(&MachineConfig { system: &system, slots: &slots, privilege: Privilege::User, demands: Demands::default() })?;
     let observer: Arc<dyn Observer> = Arc::new(Nobody);
     machine.start(&observer)?;
     Ok(Rig { machine, system, arena })
@@ -98,11 +99,11 @@ fn pauses_resumes_and_stops() -> Result<(), Failed> {
     let rig = start(&[layout::ARENA, layout::ARENA])?;
     for _ in 0..3 {
         rig.wait_for(1000)?;
-        rig.machine.pause(BOUND)?;
+        let pause = rig.machine.pause(BOUND)?;
         let paused = rig.visits();
         std::thread::sleep(Duration::from_millis(20));
         assert_eq!(rig.visits(), paused, "a paused guest does nothing");
-        rig.machine.resume();
+        drop(pause);
     }
     rig.wait_for(1000)?;
     rig.machine.stop(BOUND)?;
@@ -152,7 +153,7 @@ fn impossible_vcpu_counts() -> Result<(), Failed> {
         _ => return Err("0 vCPUs were accepted".into()),
     }
     let system = System::new(PAGES, &vec![Role { program: Program::Storm, seed: 1, arena: layout::ARENA }; 24])?;
-    let config = MachineConfig { system: &system, slots: &[], privilege: Privilege::User };
+    let config = MachineConfig { system: &system, slots: &[], privilege: Privilege::User, demands: Demands::default() };
     match Machine::new(&config) {
         Ok(machine) => Ok(machine.join(BOUND)?),
         Err(MachineError::Vcpus(_)) => Err("24 vCPUs are possible".into()),

@@ -5,7 +5,7 @@ use libtest_mimic::{Failed, Trial};
 use nostale_guest::abi::{Program, layout};
 use nostale_notifier::Gpa;
 use nostale_vmm::{
-    machine::{CpuState, GuestFinding, Machine, MachineConfig, Observer, Privilege, Slot},
+    machine::{CpuState, Demands, GuestFinding, Machine, MachineConfig, Observer, Privilege, Slot},
     memory::{Arena, Backing, Role, System},
 };
 use std::{
@@ -45,7 +45,12 @@ impl Rig {
 
     fn machine(&self) -> Result<Machine, Failed> {
         let slots = [Slot::home(Gpa::new(layout::ARENA), &self.arena)];
-        Ok(Machine::new(&MachineConfig { system: &self.system, slots: &slots, privilege: Privilege::User })?)
+        Ok(Machine::new(&MachineConfig {
+            system: &self.system,
+            slots: &slots,
+            privilege: Privilege::User,
+            demands: Demands::default(),
+        })?)
     }
 
     fn visits(&self) -> Vec<u64> {

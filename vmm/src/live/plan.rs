@@ -2,11 +2,12 @@
 
 use crate::{
     host::facts::Facts,
+    machine::Demands,
     memory::{Backing, UnknownBacking},
     ops::{self, Effect, Operation},
 };
 use nostale_notifier::near::did_you_mean;
-use std::fmt;
+use std::{borrow::Cow, fmt};
 use thiserror::Error;
 
 /// Host operations on one kind of guest memory, all at once on the same pages.
@@ -32,8 +33,27 @@ impl Scenario {
 
     /// Why it makes no sense at all, if so.
     #[must_use]
-    pub fn inapplicable(&self) -> Option<&'static str> {
-        self.effects().find_map(|effect| if let Effect::Inapplicable(reason) = effect { Some(reason) } else { None })
+    pub fn inapplicable(&self) -> Option<Cow<'static, str>> {
+        let by_effect =
+            self.effects().find_map(|effect| if let Effect::Inapplicable(reason) = effect { Some(reason) } else { None });
+        by_effect.map(Cow::Borrowed).or_else(|| self.demands().err().map(Cow::Owned))
+    }
+
+    /// What its operations want of the machine together.
+    ///
+    /// # Errors
+    /// Which two of them want what cannot be had in one.
+    pub fn demands(&self) -> Result<Demands, String> {
+        let mut all = Demands::default();
+        for (n, operation) in self.operations.iter().enumerate() {
+            all = all.and(operation.machine).ok_or_else(|| {
+                let wants = |operation: &Operation| operation.machine.tracking.map_or(String::new(), |way| way.to_string());
+                let other = self.operations[..n].iter().find(|other| other.machine.and(operation.machine).is_none());
+                let (one, other) = (operation.name, other.map_or(("another", String::new()), |other| (other.name, wants(other))));
+                format!("{} wants {} and {one} wants {}, and a VM has only one", other.0, other.1, wants(operation))
+            })?;
+        }
+        Ok(all)
     }
 
     /// Why it cannot run on this host, if so.

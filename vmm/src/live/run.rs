@@ -12,6 +12,7 @@ use crate::{
 };
 use nostale_notifier::addr::PAGE_SIZE;
 use std::{
+    borrow::Cow,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
@@ -62,7 +63,7 @@ pub fn run(
         plant.impossible(scenario, config, facts).map(|reason| format!("{plant} cannot be planted: {reason}"))
     };
     let reason = |scenario: &Scenario| {
-        scenario.inapplicable().map(str::to_owned).or_else(|| scenario.missing(facts)).or_else(|| unplantable(scenario))
+        scenario.inapplicable().map(Cow::into_owned).or_else(|| scenario.missing(facts)).or_else(|| unplantable(scenario))
     };
     let runnable = plan.iter().filter(|scenario| reason(scenario).is_none()).count();
     let each = time.checked_div(runnable.max(1) as u32).unwrap_or(time);

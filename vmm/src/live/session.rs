@@ -13,7 +13,7 @@ use crate::{
     machine::{GuestFinding, Machine, MachineConfig, MachineError, Observer, Privilege, Sample, Slot},
     memory::{Arena, ArenaError, Role, System},
     ops::{Effect, HostOperation, OperationError, Rng},
-    oracle::{Watch, freshness, progress::Progress},
+    oracle::{Access, Oracle, Violation, Watch, freshness, progress::Progress},
     report::ScenarioResult,
 };
 use nostale_guest::{
@@ -46,6 +46,9 @@ pub enum SessionError {
     /// No machine.
     #[error(transparent)]
     Machine(#[from] MachineError),
+    /// There is no doing it without a VM.
+    #[error("{0} changes the VM itself: it has no bare loop")]
+    WantsVm(&'static str),
     /// An operation cannot be set up, or failed where nothing may.
     #[error(transparent)]
     Operation(#[from] OperationError),
@@ -66,6 +69,17 @@ struct SessionObserver {
 impl Observer for SessionObserver {
     fn finding(&self, finding: GuestFinding) {
         self.watch.report(freshness::violation(finding, &self.operation, &self.arena));
+    }
+
+    fn missed_slot(&self, vcpu: usize, gpa: Gpa, write: bool) {
+        let access = if write { Access::Write } else { Access::Read };
+        let detail = format!(
+            "vcpu {vcpu} was entered when there was a memslot at gpa {gpa}, and KVM takes its accesses there for MMIO again and again: \
+             it still uses what it remembered from the time when there was none"
+        );
+        let mut violation = Violation::new(Oracle::Freshness, &self.operation, detail);
+        (violation.writer, violation.access) = (Some(format!("vcpu {vcpu}")), Some(access));
+        self.watch.report(violation);
     }
 
     fn before_entry(&self, vcpu: usize) {
@@ -104,6 +118,9 @@ pub fn run_scenario(
 /// # Errors
 /// When it could not be set up, or an operation fails.
 pub fn bare_rate(scenario: &Scenario, config: &Config, facts: &Facts, time: Duration) -> Result<f64, SessionError> {
+    if let Some(operation) = scenario.operations.iter().find(|operation| operation.machine.vm) {
+        return Err(SessionError::WantsVm(operation.name));
+    }
     let mut session = Session::new(scenario, config, facts)?;
     let arena = &session.ground.arena;
     for page in 0..config.pages {
@@ -168,6 +185,7 @@ impl<'a> Session<'a> {
     pub(super) fn run(mut self, time: Duration, enough: &mut dyn FnMut() -> bool) -> Result<ScenarioResult, SessionError> {
         let begin = Instant::now();
         let mut machine = self.machine()?;
+        let _ = self.ground.vm.set(Arc::clone(machine.vm()));
         let observer = Arc::new(SessionObserver {
             arena: Arc::clone(&self.ground.arena),
             watch: Arc::clone(&self.ground.watch),
@@ -194,7 +212,6 @@ impl<'a> Session<'a> {
                     held = true;
                     observer.hold.store(true, Release);
                     let _ = machine.pause(self.bound());
-                    machine.resume();
                 }
                 std::thread::sleep(TICK.min(time.saturating_sub(from.elapsed())));
                 watching.look(&machine, &self.ground, &mut progress);
@@ -268,7 +285,9 @@ impl<'a> Session<'a> {
             slots.extend(Slot::witness(Gpa::new(alias_gpa(self.config.pages)), arena));
         }
         let privilege = if self.config.plant == Some(Plant::Ring0) { Privilege::Supervisor } else { Privilege::User };
-        Machine::new(&MachineConfig { system: &self.ground.system, slots: &slots, privilege })
+        // Contradictory demands make no scenario that is run.
+        let demands = self.scenario.demands().unwrap_or_default();
+        Machine::new(&MachineConfig { system: &self.ground.system, slots: &slots, privilege, demands })
     }
 
     /// Waits for the first write of each vCPU. One that fails or takes too long is noted, not an error: it is the kernel's doing.

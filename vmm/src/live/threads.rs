@@ -6,7 +6,7 @@ use super::{
     writer::{self, HostWriter},
 };
 use crate::{
-    machine::AWAY,
+    machine::{AWAY, Vm},
     memory::{Arena, System},
     ops::{Bed, Done, HostOperation, Ledger, OperationError, Rng},
     oracle::Watch,
@@ -14,7 +14,7 @@ use crate::{
 use rand::SeedableRng;
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread::JoinHandle,
@@ -31,6 +31,8 @@ pub(super) struct Tally {
 /// What all host threads work on; it lives as long as the last of them.
 #[derive(Debug)]
 pub(super) struct Ground {
+    /// The VM, once there is one: it goes before its memory.
+    pub(super) vm: OnceLock<Arc<Vm>>,
     pub(super) arena: Arc<Arena>,
     pub(super) system: System,
     pub(super) watch: Arc<Watch>,
@@ -48,6 +50,7 @@ pub(super) struct Ground {
 impl Ground {
     pub(super) fn new(arena: Arc<Arena>, system: System, names: Vec<&'static str>, plant: Option<Plant>) -> Self {
         Self {
+            vm: OnceLock::new(),
             arena,
             system,
             // Actors: operations, a third thread, and the final judgement.
@@ -71,6 +74,7 @@ impl Ground {
             watch: &self.watch,
             ledger: &self.ledger,
             actor: (number, name),
+            vm: self.vm.get().map(Arc::as_ref),
             plant: self.plant,
         }
     }

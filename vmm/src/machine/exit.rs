@@ -1,9 +1,10 @@
 //! What a return from KVM_RUN means: a pure function, so that it is tested without KVM.
 
-use super::state::StateError;
+use super::{slots::Mmio, state::StateError};
 use kvm_ioctls::VcpuExit;
 use nix::errno::Errno;
 use nostale_guest::abi::{HYPERCALL_PORT, Verb};
+use nostale_notifier::Gpa;
 use thiserror::Error;
 
 /// What to do after a return from KVM_RUN.
@@ -19,6 +20,15 @@ pub enum Exit {
         /// Where, if KVM says.
         gpa: Option<u64>,
     },
+    /// The guest touched memory that has no memslot, or wrote to a read-only one: an operation has it at the moment.
+    Mmio {
+        /// Where.
+        gpa: Gpa,
+        /// What it wanted.
+        mmio: Mmio,
+    },
+    /// The vCPU's dirty ring has no room.
+    RingFull,
     /// The vCPU cannot go on.
     Failed(VcpuFailure),
 }
@@ -89,6 +99,12 @@ pub(super) fn classify(result: Result<VcpuExit<'_>, Errno>) -> Exit {
                 None => Exit::Failed(VcpuFailure::Unexpected(format!("hypercall {number:#x}"))),
             }
         }
+        Ok(VcpuExit::MmioRead(gpa, data)) if data.len() == 8 => Exit::Mmio { gpa: Gpa::new(gpa), mmio: Mmio::Read },
+        Ok(VcpuExit::MmioWrite(gpa, data)) if data.len() == 8 => {
+            let value = data.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
+            Exit::Mmio { gpa: Gpa::new(gpa), mmio: Mmio::Write(value) }
+        }
+        Ok(VcpuExit::Unsupported(kvm_bindings::KVM_EXIT_DIRTY_RING_FULL)) => Exit::RingFull,
         Ok(VcpuExit::MemoryFault { gpa, .. }) => Exit::Unmapped { gpa: Some(gpa) },
         Ok(VcpuExit::Intr) | Err(Errno::EINTR | Errno::EAGAIN) => Exit::Again,
         Err(Errno::EFAULT) => Exit::Unmapped { gpa: None },
@@ -122,6 +138,16 @@ mod tests {
         assert_eq!(classify(Ok(exit)), Exit::Unmapped { gpa: Some(0x1000) });
         assert_eq!(classify(Err(Errno::EINTR)), Exit::Again);
         assert_eq!(classify(Err(Errno::EAGAIN)), Exit::Again);
+    }
+
+    #[test]
+    fn what_the_guest_wants_of_missing_memory_is_whole_words() {
+        let write = classify(Ok(VcpuExit::MmioWrite(0x1000, &[1, 2, 0, 0, 0, 0, 0, 0])));
+        assert_eq!(write, Exit::Mmio { gpa: Gpa::new(0x1000), mmio: Mmio::Write(0x201) });
+        let read = classify(Ok(VcpuExit::MmioRead(0x2000, &mut [0; 8])));
+        assert_eq!(read, Exit::Mmio { gpa: Gpa::new(0x2000), mmio: Mmio::Read });
+        assert!(matches!(classify(Ok(VcpuExit::MmioWrite(0x1000, &[1]))), Exit::Failed(VcpuFailure::Unexpected(_))));
+        assert_eq!(classify(Ok(VcpuExit::Unsupported(kvm_bindings::KVM_EXIT_DIRTY_RING_FULL))), Exit::RingFull);
     }
 
     #[test]

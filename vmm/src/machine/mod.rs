@@ -1,7 +1,12 @@
 //! The virtual machine: one VM, its memslots, and a thread for each vCPU.
 
 mod boot;
+mod control;
+mod dirty;
 mod exit;
+mod ring;
+mod slot;
+mod slots;
 mod state;
 mod stats;
 mod suspend;
@@ -9,10 +14,15 @@ mod vcpu;
 mod vm;
 
 pub use boot::{BootError, Privilege};
+pub use control::{Paused, Vm};
+pub use dirty::{Bitmap, Clearing};
 pub use exit::{Exit, VcpuFailure};
+pub use ring::DirtyPage;
+pub use slot::{Demands, Registered, Slot, SlotFlags, SlotId, Tracking};
+pub use slots::{Change, Memslots, Mmio, SlotError};
 pub use state::{CpuState, StateError};
 pub use stats::{Sample, StatsError};
 pub use suspend::{SuspendError, Vcpus};
 pub(crate) use vcpu::AWAY;
 pub use vcpu::{GuestFinding, Observer, VcpuState, VcpuView};
-pub use vm::{Machine, MachineConfig, MachineError, Slot, Stuck};
+pub use vm::{Machine, MachineConfig, MachineError, Stuck};

@@ -6,7 +6,7 @@
 use super::{
     exit::VcpuFailure,
     state::CpuState,
-    vcpu::{VcpuState, VcpuView, kick_signal},
+    vcpu::{VcpuState, VcpuView},
 };
 use kvm_ioctls::VcpuFd;
 use nix::errno::Errno;
@@ -14,7 +14,7 @@ use std::{
     sync::{
         Mutex, PoisonError,
         atomic::{
-            AtomicBool, AtomicI32,
+            AtomicBool,
             Ordering::{Acquire, Relaxed, Release},
         },
     },
@@ -68,8 +68,6 @@ pub(super) struct Gate {
     asked: AtomicBool,
     taken: Mutex<Option<Box<CpuState>>>,
     to_put: Mutex<Option<Box<CpuState>>>,
-    /// The vCPU's thread, for kicks; 0 before it runs.
-    thread: AtomicI32,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -77,11 +75,6 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Gate {
-    /// This thread is the vCPU's.
-    pub(super) fn enter_thread(&self) {
-        self.thread.store(nix::unistd::gettid().as_raw(), Release);
-    }
-
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Acquire)
     }
@@ -93,15 +86,6 @@ impl Gate {
 
     fn open(&self) {
         self.closed.store(false, Release);
-    }
-
-    fn kick(&self) {
-        let thread = self.thread.load(Acquire);
-        if thread != 0 {
-            // SAFETY: signals a thread of this process, by its number. Should it have ended, the call fails: vCPUs' threads are joined
-            // before others are made, and whoever gets the signal does nothing with it.
-            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, kick_signal()) };
-        }
     }
 }
 
@@ -200,7 +184,7 @@ impl Vcpus {
                         return Err(SuspendError::Gone { vcpu, state });
                     }
                     state => {
-                        view.shared.gate.kick();
+                        view.kick();
                         running = Some((vcpu, state));
                     }
                 }

@@ -1,21 +1,23 @@
 //! A vCPU's thread: enters the guest until told otherwise, and says what became of it.
 
 use super::{
+    control::Vm,
     exit::{Exit, VcpuFailure, classify},
+    slots::{Carried, Mmio},
     suspend::{Gate, wait_at_gate},
 };
-use crate::memory::System;
+use crate::memory::{Primary, System};
 use kvm_ioctls::VcpuFd;
 use nix::errno::Errno;
 use nostale_guest::abi::{Check, Verb};
-use nostale_notifier::event::Tsc;
+use nostale_notifier::{Gpa, event::Tsc};
 use std::{
     fmt,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{
-            AtomicBool, AtomicU64,
-            Ordering::{Acquire, Relaxed},
+            AtomicBool, AtomicI32, AtomicU64,
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
     time::{Duration, Instant},
@@ -24,6 +26,12 @@ use std::{
 /// Between two tries at a page that is away: whoever took it brings it back, and may need this CPU for it. A sleep and no
 /// `sched_yield`: a dozen threads that yield in a loop starved kernel threads for a minute on Linux 6.18 (RCU stall warnings).
 pub(crate) const AWAY: Duration = Duration::from_micros(20);
+
+/// Accesses that KVM handed to us in a row though their memslot was there, before that is a finding: one alone can come of a page
+/// that was away from its host mapping at the moment at which KVM interpreted an instruction.
+const MISSED: u32 = 4;
+/// Instructions that KVM could not interpret in a row, before that is a failure: an operation may have had the page for as long.
+const UNINTERPRETED: u32 = 1 << 16;
 
 /// What a vCPU is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +82,11 @@ pub trait Observer: Send + Sync {
     /// A check failed in the guest.
     fn finding(&self, finding: GuestFinding);
 
+    /// KVM takes memory that has had a memslot since before the vCPU was entered for MMIO.
+    fn missed_slot(&self, vcpu: usize, gpa: Gpa, write: bool) {
+        let _ = (vcpu, gpa, write);
+    }
+
     /// The vCPU is about to be entered (again) after a hypercall. A test may hold it here.
     fn before_entry(&self, vcpu: usize) {
         let _ = vcpu;
@@ -91,6 +104,12 @@ pub(super) struct Shared {
     efaults: AtomicU64,
     last_gpa: AtomicU64,
     ready_host_tsc: AtomicU64,
+    /// Odd while it is in KVM_RUN.
+    entered: AtomicU64,
+    /// Its thread, 0 while there is none.
+    thread: AtomicI32,
+    ring_full: AtomicU64,
+    carried_out: AtomicU64,
 }
 
 /// A view of one vCPU.
@@ -116,6 +135,10 @@ impl VcpuView {
             efaults: AtomicU64::new(0),
             last_gpa: AtomicU64::new(u64::MAX),
             ready_host_tsc: AtomicU64::new(0),
+            entered: AtomicU64::new(0),
+            thread: AtomicI32::new(0),
+            ring_full: AtomicU64::new(0),
+            carried_out: AtomicU64::new(0),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -180,8 +203,57 @@ impl VcpuView {
 
     /// Guest-physical address of the last such access, where KVM says.
     #[must_use]
-    pub fn last_fault(&self) -> Option<nostale_notifier::Gpa> {
-        Some(self.shared.last_gpa.load(Relaxed)).filter(|&gpa| gpa != u64::MAX).map(nostale_notifier::Gpa::new)
+    pub fn last_fault(&self) -> Option<Gpa> {
+        Some(self.shared.last_gpa.load(Relaxed)).filter(|&gpa| gpa != u64::MAX).map(Gpa::new)
+    }
+
+    /// Times it waited because its dirty ring was full.
+    #[must_use]
+    pub fn ring_full(&self) -> u64 {
+        self.shared.ring_full.load(Relaxed)
+    }
+
+    /// Accesses to memory without a memslot (or to a read-only one, to write) that were carried out for it.
+    #[must_use]
+    pub fn carried_out(&self) -> u64 {
+        self.shared.carried_out.load(Relaxed)
+    }
+
+    /// A number that is odd while the vCPU is in KVM_RUN, and never the same for two entries.
+    pub(super) fn entered(&self) -> u64 {
+        self.shared.entered.load(Acquire)
+    }
+
+    /// Makes it leave KVM_RUN, if it is still in the entry `then`. `false` if it did not before `deadline`.
+    pub(super) fn leave(&self, then: u64, deadline: Instant) -> bool {
+        while then % 2 == 1 && self.entered() == then {
+            let thread = self.shared.thread.load(Acquire);
+            if thread == 0 {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+            self.kick();
+            // One that arrives just before the entry is lost: again, then.
+            std::thread::sleep(AWAY);
+        }
+        true
+    }
+
+    /// Interrupts its thread, if there is one.
+    pub(super) fn kick(&self) {
+        let thread = self.shared.thread.load(Acquire);
+        if thread != 0 {
+            // SAFETY: a signal to a thread of this process, whose handler does nothing. If the thread has just ended there is none,
+            // or a new one of ours that takes no notice.
+            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, kick_signal()) };
+        }
+    }
+
+    /// Forgets that somebody resumed it while it was not paused.
+    pub(super) fn forget_resume(&self) {
+        self.shared.resume.store(false, Relaxed);
     }
 
     /// The host's time stamp counter when the guest, which had just read its own, said it was ready.
@@ -205,11 +277,13 @@ impl VcpuView {
 }
 
 /// Runs a vCPU until it stops, fails or is abandoned.
-pub(super) fn run(mut fd: VcpuFd, index: usize, system: &System, view: &VcpuView, observer: &dyn Observer) {
-    let shared = &view.shared;
-    let _end = SayPanicked(view);
-    shared.gate.enter_thread();
+pub(super) fn run(mut fd: VcpuFd, index: usize, vm: &Vm, view: &VcpuView, observer: &dyn Observer) {
+    let (shared, system) = (&view.shared, vm.system());
+    let _end = Ends(view);
+    // SAFETY: gettid(2) has no preconditions.
+    shared.thread.store(unsafe { libc::gettid() }, Release);
     view.set(VcpuState::Running);
+    let (mut missed, mut uninterpreted) = (0, 0);
     let end = loop {
         if shared.abandon.load(Relaxed) {
             break VcpuState::Abandoned;
@@ -220,18 +294,49 @@ pub(super) fn run(mut fd: VcpuFd, index: usize, system: &System, view: &VcpuView
             }
             continue;
         }
-        let exit = match classify(fd.run().map_err(|error| Errno::from_raw(error.errno()))) {
+        let version = vm.memslots().version();
+        shared.entered.fetch_add(1, AcqRel);
+        let result = fd.run().map_err(|error| Errno::from_raw(error.errno()));
+        shared.entered.fetch_add(1, AcqRel);
+        let exit = match classify(result) {
             Exit::Failed(failure) => Exit::Failed(complete(failure, &mut fd)),
             exit => exit,
         };
         match exit {
+            // KVM was about to interpret an access whose page was taken away at that moment. The instruction is still to be done.
+            Exit::Failed(VcpuFailure::Internal { suberror: kvm_bindings::KVM_INTERNAL_ERROR_EMULATION, .. })
+                if uninterpreted < UNINTERPRETED && vm.memslots().changed() && vm.exits_on_emulation_failure() =>
+            {
+                uninterpreted += 1;
+                std::thread::sleep(AWAY);
+                continue;
+            }
             Exit::Again => {}
             Exit::Unmapped { gpa } => {
                 shared.efaults.fetch_add(1, Relaxed);
                 shared.last_gpa.store(gpa.unwrap_or(u64::MAX), Relaxed);
                 std::thread::sleep(AWAY);
             }
+            Exit::RingFull => {
+                shared.ring_full.fetch_add(1, Relaxed);
+                // Whoever reads the ring makes room.
+                std::thread::sleep(AWAY);
+            }
             Exit::Failed(failure) => break VcpuState::Failed(failure),
+            Exit::Mmio { gpa, mmio } => match carry_out(vm, gpa, mmio, version, &mut fd, shared) {
+                Some(Carried::Missed(_)) => {
+                    missed += 1;
+                    if missed == MISSED {
+                        observer.missed_slot(index, gpa, mmio != Mmio::Read);
+                    }
+                    continue;
+                }
+                Some(Carried::Nowhere) => {
+                    break VcpuState::Failed(VcpuFailure::Unexpected(format!("MMIO at {gpa}, where nothing ever was")));
+                }
+                Some(_) => {}
+                None => break VcpuState::Abandoned,
+            },
             Exit::Hypercall(verb) => {
                 match verb {
                     Verb::Ready => shared.ready_host_tsc.store(crate::host::clock::now().0, Relaxed),
@@ -247,15 +352,40 @@ pub(super) fn run(mut fd: VcpuFd, index: usize, system: &System, view: &VcpuView
                 observer.before_entry(index);
             }
         }
+        (missed, uninterpreted) = (0, 0);
     };
     view.set(end);
 }
 
-/// A vCPU whose thread panics must not look stuck: that would blame the kernel.
-struct SayPanicked<'a>(&'a VcpuView);
+/// Does for the guest what it could not do for want of a memslot, as soon as it may be done. `None` if it was abandoned first.
+fn carry_out(vm: &Vm, gpa: Gpa, mmio: Mmio, version: u64, fd: &mut VcpuFd, shared: &Shared) -> Option<Carried> {
+    let primary = Primary::new();
+    loop {
+        match vm.memslots().carry_out(gpa, mmio, version, primary) {
+            Carried::Later if shared.abandon.load(Relaxed) => return None,
+            Carried::Later => {
+                shared.last_gpa.store(gpa.get(), Relaxed);
+                std::thread::sleep(AWAY);
+            }
+            carried => {
+                if let (Mmio::Read, Carried::Out(value) | Carried::Missed(value)) = (mmio, carried) {
+                    // The exit reason was KVM_EXIT_MMIO: from this member of the union KVM takes what was read.
+                    fd.get_kvm_run().__bindgen_anon_1.mmio.data = value.to_ne_bytes();
+                }
+                shared.carried_out.fetch_add(1, Relaxed);
+                return Some(carried);
+            }
+        }
+    }
+}
 
-impl Drop for SayPanicked<'_> {
+/// At the end of a vCPU's thread, however it ends.
+struct Ends<'a>(&'a VcpuView);
+
+impl Drop for Ends<'_> {
     fn drop(&mut self) {
+        self.0.shared.thread.store(0, Release);
+        // A vCPU whose thread panics must not look stuck: that would blame the kernel.
         if std::thread::panicking() {
             self.0.set(VcpuState::Failed(VcpuFailure::Unexpected("its thread panicked".to_owned())));
         }
@@ -266,7 +396,7 @@ fn pause(view: &VcpuView) {
     let mut state = view.lock();
     *state = VcpuState::Paused;
     view.shared.changed.notify_all();
-    while !view.shared.resume.swap(false, Acquire) {
+    while !view.shared.resume.swap(false, Acquire) && !view.shared.abandon.load(Relaxed) {
         // A bound, so that no lost wake-up holds the thread for ever.
         let wait = view.shared.changed.wait_timeout(state, Duration::from_millis(100));
         state = wait.unwrap_or_else(PoisonError::into_inner).0;
@@ -327,7 +457,7 @@ pub(super) fn join_within(thread: std::thread::JoinHandle<()>, bound: Duration) 
     Ok(())
 }
 
-pub(super) fn kick_signal() -> i32 {
+fn kick_signal() -> i32 {
     libc::SIGRTMIN() + 1
 }
 

@@ -2,17 +2,20 @@
 
 use super::{
     boot::{self, BootError, Privilege},
+    control::{Paused, Vm},
+    ring::{self, Ring, Rings},
+    slot::{Demands, Slot, SlotFlags, Tracking},
+    slots::{Memslots, SlotError},
     state,
     stats::{Sample, Stats, StatsError},
     suspend::{SuspendError, Vcpus},
     vcpu::{self, Observer, VcpuState, VcpuView},
 };
-use crate::memory::{Arena, System};
-use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, kvm_userspace_memory_region};
-use kvm_ioctls::{Kvm, VcpuFd, VmFd};
+use crate::memory::System;
+use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
+use kvm_ioctls::{Kvm, VcpuFd};
 use nix::errno::Errno;
-use nostale_guest::abi::{Command, MAX_VCPUS};
-use nostale_notifier::{Gpa, HvaRange};
+use nostale_guest::abi::{Command, MAX_VCPUS, PAGE_SIZE};
 use std::{
     mem::ManuallyDrop,
     sync::Arc,
@@ -20,9 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 use thiserror::Error;
-use vm_memory::{
-    GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionCollectionError, GuestRegionMmap, MmapRegion,
-};
+use vm_memory::{GuestAddress, GuestMemoryMmap, GuestRegionCollectionError, GuestRegionMmap};
 
 /// Why there is no machine.
 #[derive(Debug, Error)]
@@ -44,9 +45,12 @@ pub enum MachineError {
     /// Memory that vm-memory does not accept.
     #[error("guest memory: {0}")]
     Memory(#[from] GuestRegionCollectionError),
-    /// A mapping that vm-memory does not accept.
-    #[error("guest memory at {0}: not a mapping that can become a memslot")]
-    Mapping(Gpa),
+    /// A system slot that vm-memory does not accept.
+    #[error("the system slot is no mapping that can become a memslot")]
+    Mapping,
+    /// A memslot that KVM does not accept.
+    #[error(transparent)]
+    Slot(#[from] SlotError),
     /// The image does not load.
     #[error(transparent)]
     Boot(#[from] BootError),
@@ -61,28 +65,6 @@ pub enum MachineError {
     Thread(std::io::Error),
 }
 
-/// Host memory that appears in the guest: an arena's, so that no guest is ever given anything else of this process. The arena must
-/// outlive the machine; that pages in it come and go is the point.
-#[derive(Clone, Copy, Debug)]
-pub struct Slot {
-    gpa: Gpa,
-    hva: HvaRange,
-}
-
-impl Slot {
-    /// The arena's pages at home, as guest memory from `gpa`.
-    #[must_use]
-    pub fn home(gpa: Gpa, arena: &Arena) -> Self {
-        Self { gpa, hva: arena.home() }
-    }
-
-    /// The arena's whole witness, as guest memory from `gpa`: for a guest that is made to use stale translations.
-    #[must_use]
-    pub fn witness(gpa: Gpa, arena: &Arena) -> Option<Self> {
-        Some(Self { gpa, hva: arena.witness()? })
-    }
-}
-
 /// A machine to be.
 #[derive(Debug)]
 pub struct MachineConfig<'a> {
@@ -92,6 +74,8 @@ pub struct MachineConfig<'a> {
     pub slots: &'a [Slot],
     /// The ring of the guest.
     pub privilege: Privilege,
+    /// What operations want of it.
+    pub demands: Demands,
 }
 
 /// vCPUs whose threads did not end in time.
@@ -114,10 +98,7 @@ struct Vcpu {
 pub struct Machine {
     vcpus: Vec<Vcpu>,
     stats: Stats,
-    system: System,
-    // The order matters: the VM goes before its memory.
-    _vm: Arc<VmFd>,
-    _memory: GuestMemoryMmap,
+    vm: Arc<Vm>,
 }
 
 impl std::fmt::Debug for Machine {
@@ -148,38 +129,56 @@ impl Machine {
                 result => break ioctl("KVM_CREATE_VM", result)?,
             }
         };
-        let memory = guest_memory(config)?;
-        for (slot, region) in memory.iter().enumerate() {
-            let region = kvm_userspace_memory_region {
-                slot: slot as u32,
-                flags: 0,
-                guest_phys_addr: region.start_addr().0,
-                memory_size: region.len(),
-                userspace_addr: region.as_ptr() as u64,
-            };
-            // SAFETY: the range belongs to the system slot or to an arena, both of which outlive this VM. Other mappings never
-            // appear in it (see `memory::Zone`).
-            ioctl("KVM_SET_USER_MEMORY_REGION", unsafe { vm.set_user_memory_region(region) })?;
+        let fd = Arc::new(vm);
+        let memslots = Memslots::new(Arc::clone(&fd));
+        let system = Slot::system(config.system).ok_or(MachineError::Mapping)?;
+        let slots = || [system].into_iter().chain(config.slots.iter().copied());
+        {
+            let mut change = memslots.change();
+            slots().try_for_each(|slot| change.insert(slot, SlotFlags::default()).map(|_| ()))?;
         }
-        let end = memory.iter().map(|region| region.start_addr().0 + region.len()).max().unwrap_or(0);
-        let cr3 = boot::write_page_tables(&memory, end)?;
+        // Room for memslots that are moved behind the last one.
+        let end = slots().map(|slot| slot.end().get()).max().unwrap_or(0);
+        let moved = config.slots.iter().map(Slot::pages).max().unwrap_or(0) * PAGE_SIZE;
+        let memory = system_memory(config.system)?;
+        let cr3 = boot::write_page_tables(&memory, (end + moved).next_multiple_of(1 << 30))?;
         let entry = boot::load_image(&memory)?;
         let cpuid = ioctl("KVM_GET_SUPPORTED_CPUID", kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES))?;
-        let stats = Stats::of(&vm)?;
+        let ring_entries = match config.demands.tracking {
+            Some(Tracking::Ring { entries }) => Some(entries),
+            _ => None,
+        };
+        let ring_error = |errno| MachineError::Ioctl { what: "KVM_ENABLE_CAP(KVM_CAP_DIRTY_LOG_RING)", errno };
+        ring_entries.map_or(Ok(()), |entries| ring::enable(&fd, entries).map_err(ring_error))?;
+        let stats = Stats::of(&*fd)?;
         vcpu::install_kick();
+        let mut rings = Vec::new();
         let vcpus = (0..count as u64)
             .map(|index| {
-                let fd = ioctl("KVM_CREATE_VCPU", vm.create_vcpu(index))?;
-                ioctl("KVM_SET_CPUID2", fd.set_cpuid2(&cpuid))?;
+                let vcpu = ioctl("KVM_CREATE_VCPU", fd.create_vcpu(index))?;
+                ioctl("KVM_SET_CPUID2", vcpu.set_cpuid2(&cpuid))?;
                 // One clock, the host's, where KVM lets it (since 5.16); older kernels' guests have one that is good for intervals only.
-                state::set_tsc_offset(&fd, 0);
-                let reset = ioctl("KVM_GET_SREGS", fd.get_sregs())?;
-                ioctl("KVM_SET_SREGS", fd.set_sregs(&boot::special_registers(reset, cr3, config.privilege)))?;
-                ioctl("KVM_SET_REGS", fd.set_regs(&boot::registers(entry, index, config.privilege)))?;
-                Ok(Vcpu { view: VcpuView::new(), stats: Stats::of(&fd)?, thread: None, fd: Some(fd) })
+                state::set_tsc_offset(&vcpu, 0);
+                let reset = ioctl("KVM_GET_SREGS", vcpu.get_sregs())?;
+                ioctl("KVM_SET_SREGS", vcpu.set_sregs(&boot::special_registers(reset, cr3, config.privilege)))?;
+                ioctl("KVM_SET_REGS", vcpu.set_regs(&boot::registers(entry, index, config.privilege)))?;
+                if let Some(entries) = ring_entries {
+                    let map_error = |errno| MachineError::Ioctl { what: "mmap of a vCPU's dirty ring", errno };
+                    rings.push(Ring::map(&vcpu, entries).map_err(map_error)?);
+                }
+                Ok(Vcpu { view: VcpuView::new(), stats: Stats::of(&vcpu)?, thread: None, fd: Some(vcpu) })
             })
             .collect::<Result<Vec<_>, MachineError>>()?;
-        Ok(Self { vcpus, stats, system: config.system.clone(), _vm: Arc::new(vm), _memory: memory })
+        let views = vcpus.iter().map(|vcpu| vcpu.view.clone()).collect();
+        let mut vm = Vm::new(fd, memslots, config.system.clone(), views);
+        vm.track(config.demands.tracking, ring_entries.map(|_| Rings::new(rings)));
+        Ok(Self { vcpus, stats, vm: Arc::new(vm) })
+    }
+
+    /// The VM, for those who change it while it runs. Its memory must outlive it.
+    #[must_use]
+    pub fn vm(&self) -> &Arc<Vm> {
+        &self.vm
     }
 
     /// Starts every vCPU that does not run yet, each on a thread of its own.
@@ -189,8 +188,8 @@ impl Machine {
     pub fn start(&mut self, observer: &Arc<dyn Observer>) -> Result<(), MachineError> {
         for (index, vcpu) in self.vcpus.iter_mut().enumerate() {
             let Some(fd) = vcpu.fd.take() else { continue };
-            let (system, view, observer) = (self.system.clone(), vcpu.view.clone(), Arc::clone(observer));
-            let body = move || vcpu::run(fd, index, &system, &view, observer.as_ref());
+            let (vm, view, observer) = (Arc::clone(&self.vm), vcpu.view.clone(), Arc::clone(observer));
+            let body = move || vcpu::run(fd, index, &vm, &view, observer.as_ref());
             let thread = std::thread::Builder::new().name(format!("vcpu{index}")).spawn(body);
             vcpu.thread = Some(thread.map_err(MachineError::Thread)?);
         }
@@ -213,7 +212,7 @@ impl Machine {
     /// All vCPUs, to be stopped where they are.
     #[must_use]
     pub fn vcpus(&self) -> Vcpus {
-        Vcpus::new(self.views().cloned().collect())
+        self.vm.vcpus()
     }
 
     /// A view of each vCPU.
@@ -230,19 +229,12 @@ impl Machine {
         Sample::take(&self.stats, &vcpus)
     }
 
-    /// Pauses all vCPUs at the end of a batch of visits.
+    /// Pauses all vCPUs at the end of a batch of visits, until the result is dropped.
     ///
     /// # Errors
     /// Those that did not pause within `bound`.
-    pub fn pause(&self, bound: Duration) -> Result<(), Stuck> {
-        self.system.command(Command::Pause);
-        self.wait_all(bound, |state| *state == VcpuState::Paused || state.is_final())
-    }
-
-    /// Lets all vCPUs go on.
-    pub fn resume(&self) {
-        self.system.command(Command::Run);
-        self.views().for_each(VcpuView::resume);
+    pub fn pause(&self, bound: Duration) -> Result<Paused<'_>, Stuck> {
+        self.vm.pause(bound)
     }
 
     /// Stops all vCPUs at the end of a batch of visits. Their tallies are final then.
@@ -250,27 +242,7 @@ impl Machine {
     /// # Errors
     /// Those that did not stop within `bound`; they go on until [`Machine::join`].
     pub fn stop(&self, bound: Duration) -> Result<(), Stuck> {
-        self.system.command(Command::Stop);
-        self.wait_all(bound, VcpuState::is_final)
-    }
-
-    fn wait_all(&self, bound: Duration, mut done: impl FnMut(&VcpuState) -> bool) -> Result<(), Stuck> {
-        let deadline = Instant::now() + bound;
-        let stuck: Vec<_> = self
-            .views()
-            .enumerate()
-            .filter(|(_, view)| view.wait(deadline.saturating_duration_since(Instant::now()), &mut done).is_none())
-            .map(|(index, view)| (index, self.describe(index, view)))
-            .collect();
-        if stuck.is_empty() { Ok(()) } else { Err(Stuck { vcpus: stuck }) }
-    }
-
-    /// One line on what a vCPU is doing.
-    fn describe(&self, index: usize, view: &VcpuView) -> String {
-        use std::sync::atomic::Ordering::Relaxed;
-        let visits = self.system.vcpu(index).map_or(0, |block| block.counts.visits.load(Relaxed));
-        let at = view.last_fault().map_or(String::new(), |gpa| format!(", last at gpa {gpa}"));
-        format!("{:?}, {visits} visits, {} EFAULT retries{at}", view.state(), view.efaults())
+        self.vm.command(Command::Stop, bound, VcpuState::is_final)
     }
 
     /// Ends every vCPU thread, whatever its state, within `bound`.
@@ -293,7 +265,7 @@ impl Machine {
         for index in 0..self.vcpus.len() {
             let Some(thread) = self.vcpus[index].thread.take() else { continue };
             if vcpu::join_within(thread, deadline.saturating_duration_since(Instant::now())).is_err() {
-                stuck.push((index, self.describe(index, &self.vcpus[index].view)));
+                stuck.push((index, self.vm.describe(index)));
             }
         }
         stuck
@@ -310,18 +282,8 @@ impl Drop for Machine {
     }
 }
 
-fn guest_memory(config: &MachineConfig<'_>) -> Result<GuestMemoryMmap, MachineError> {
-    let mapping_error = |gpa| move || MachineError::Mapping(gpa);
-    let system = GuestRegionMmap::with_arc(Arc::clone(config.system.region()), GuestAddress(0));
-    let mut regions = vec![system.ok_or_else(mapping_error(Gpa::new(0)))?];
-    for slot in config.slots {
-        let (start, bytes) = (slot.hva.start().get() as *mut u8, slot.hva.bytes() as usize);
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: the range stays reserved as long as the machine (see `Slot`). Nothing reads or writes it through this
-        // region: it exists to be registered; the pages themselves are reached by `memory::Arena`.
-        let region = unsafe { MmapRegion::build_raw(start, bytes, protection, libc::MAP_SHARED | libc::MAP_NORESERVE) };
-        let region = region.map_err(|_| MachineError::Mapping(slot.gpa))?;
-        regions.push(GuestRegionMmap::new(region, GuestAddress(slot.gpa.get())).ok_or_else(mapping_error(slot.gpa))?);
-    }
-    Ok(GuestMemoryMmap::from_regions(regions)?)
+/// The system slot, to write page tables and the image to.
+fn system_memory(system: &System) -> Result<GuestMemoryMmap, MachineError> {
+    let region = GuestRegionMmap::with_arc(Arc::clone(system.region()), GuestAddress(0)).ok_or(MachineError::Mapping)?;
+    Ok(GuestMemoryMmap::from_regions(vec![region])?)
 }

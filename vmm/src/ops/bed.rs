@@ -1,10 +1,10 @@
 //! What an operation works on, and how it tells the guest and the oracles what it did.
 
-use super::Rng;
+use super::{OperationError, Rng};
 use crate::{
     host::clock,
     live::Plant,
-    machine::AWAY,
+    machine::{AWAY, Vm},
     memory::{Arena, Frame, Retired, Snapshot, Span, System},
     oracle::{
         Access, Oracle, PageDump, Violation, Watch, dirty,
@@ -64,6 +64,8 @@ pub struct Bed<'a> {
     pub watch: &'a Watch,
     /// Counters of pages that were thrown away.
     pub ledger: &'a Ledger,
+    /// The VM; none in a loop without one.
+    pub vm: Option<&'a Vm>,
     /// Number of this thread, and name of its operation.
     pub actor: (usize, &'static str),
     /// A deliberately wrong host.
@@ -71,6 +73,14 @@ pub struct Bed<'a> {
 }
 
 impl<'a> Bed<'a> {
+    /// The VM, for operations that demand one.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn vm(&self) -> Result<&'a Vm, OperationError> {
+        self.vm.ok_or(OperationError::NoVm)
+    }
+
     /// Notes an event.
     pub fn note(&self, stage: Stage, range: HvaRange, generation: u64) {
         let (number, actor) = self.actor;

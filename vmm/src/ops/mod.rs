@@ -18,6 +18,7 @@ pub use syscall::OperationError;
 
 use crate::{
     host::{facts::Facts, knobs::Setting},
+    machine::Demands,
     memory::Backing,
 };
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -87,6 +88,8 @@ pub struct Operation {
     pub effect: fn(Backing) -> Effect,
     /// What it needs of the host.
     pub needs: fn(&Facts, Backing) -> Result<(), Need>,
+    /// What it wants of the machine, which must be known before there is one.
+    pub machine: Demands,
     /// Host settings that are held while it runs.
     pub settings: fn(&Facts, Backing) -> Vec<Setting>,
     /// Makes one for an arena.
@@ -101,6 +104,7 @@ impl Operation {
         usual: &[],
         effect: |_| Effect::Preserves,
         needs: |_, _| Ok(()),
+        machine: Demands { vm: false, tracking: None },
         settings: |_, _| Vec::new(),
         make: |_, _| Err(OperationError::Unmade),
     };

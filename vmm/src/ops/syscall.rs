@@ -1,5 +1,6 @@
 //! The system calls that operations are made of, with errors that say which call failed, where, and with what.
 
+use crate::machine::{SlotError, Stuck};
 use nix::errno::Errno;
 use nostale_notifier::{Hva, HvaRange};
 use std::{borrow::Cow, ptr};
@@ -26,6 +27,23 @@ pub enum OperationError {
         /// Why.
         source: std::io::Error,
     },
+    /// Memslots that KVM does not change.
+    #[error(transparent)]
+    Slot(#[from] SlotError),
+    /// An ioctl of the VM was refused.
+    #[error("{call}: {errno}")]
+    Kvm {
+        /// Which.
+        call: &'static str,
+        /// How.
+        errno: Errno,
+    },
+    /// An operation of the VM itself, where there is none.
+    #[error("there is no VM to do it to")]
+    NoVm,
+    /// vCPUs that did not do as they were told.
+    #[error(transparent)]
+    Stuck(#[from] Stuck),
     /// An entry of the catalogue has no maker.
     #[error("the operation has no maker")]
     Unmade,

@@ -20,6 +20,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     needs,
     settings,
     make,
+    ..Operation::USUAL
 };
 
 fn needs(facts: &Facts, backing: Backing) -> Result<(), Need> {

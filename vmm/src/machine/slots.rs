@@ -1,0 +1,285 @@
+//! The memslots of a VM while it runs: what KVM was told, and what becomes of an access that meets none.
+//!
+//! KVM hands an access to memory without a memslot (or a write to a read-only one) to the VMM as MMIO, when it has already
+//! interpreted the instruction. To drop it would lose a write. So it waits here until the memory is back, and is then carried out
+//! in its place. A locked increment comes in two halves, a read and a write of the sum, between which others write: what the guest
+//! writes to a counter is always one more than it read there, so it is carried out as an increment.
+
+use super::slot::{Registered, Slot, SlotFlags, SlotId};
+use crate::memory::Primary;
+use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm_userspace_memory_region};
+use kvm_ioctls::VmFd;
+use nix::errno::Errno;
+use nostale_guest::{
+    abi::PAGE_SIZE,
+    page::{LINES, counter_offset},
+};
+use nostale_notifier::{Gpa, Hva, HvaRange};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{
+        AtomicU64,
+        Ordering::{AcqRel, Acquire},
+    },
+};
+use thiserror::Error;
+
+/// KVM refused a change of memslots.
+#[derive(Debug, Error)]
+pub enum SlotError {
+    /// An ioctl failed.
+    #[error("{call} ({what} {id}, {slot}): {errno}")]
+    Refused {
+        /// Which ioctl.
+        call: &'static str,
+        /// To do what.
+        what: &'static str,
+        /// With which memslot.
+        id: SlotId,
+        /// What it maps.
+        slot: Slot,
+        /// How.
+        errno: Errno,
+    },
+    /// There is none with this number.
+    #[error("there is no {0}")]
+    Unknown(SlotId),
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    present: Vec<Registered>,
+    /// Places where a memslot was, newest last; accesses there are carried out on its memory, once they may.
+    vacant: Vec<Vacant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Vacant {
+    slot: Slot,
+    open: bool,
+}
+
+impl Table {
+    fn free_id(&self) -> SlotId {
+        (0..).map(SlotId).find(|id| self.present.iter().all(|known| known.id != *id)).unwrap_or(SlotId(u32::MAX))
+    }
+}
+
+/// The memslots of one VM.
+#[derive(Debug)]
+pub struct Memslots {
+    vm: Arc<VmFd>,
+    table: Mutex<Table>,
+    /// Odd while a change is under way.
+    version: AtomicU64,
+}
+
+/// The version of a VM as it is made, in one change.
+const FIRST: u64 = 2;
+
+/// What the guest wanted of memory that has no memslot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mmio {
+    /// To read 8 bytes.
+    Read,
+    /// To write them.
+    Write(u64),
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carried {
+    /// It was carried out; a read gives this.
+    Out(u64),
+    /// It has to wait.
+    Later,
+    /// It was carried out, though KVM should have let it through: its memslot was there all the time.
+    Missed(u64),
+    /// Nothing was ever there.
+    Nowhere,
+}
+
+impl Memslots {
+    pub(super) fn new(vm: Arc<VmFd>) -> Self {
+        Self { vm, table: Mutex::default(), version: AtomicU64::new(0) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that KVM has now; the system slot is the first.
+    #[must_use]
+    pub fn all(&self) -> Vec<Registered> {
+        self.lock().present.clone()
+    }
+
+    /// Those that show any of `hva`.
+    #[must_use]
+    pub fn over(&self, hva: HvaRange) -> Vec<Registered> {
+        self.lock().present.iter().filter(|known| known.slot.hva().overlaps(hva)).copied().collect()
+    }
+
+    /// The memslot with this number.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn get(&self, id: SlotId) -> Result<Registered, SlotError> {
+        self.lock().present.iter().find(|known| known.id == id).copied().ok_or(SlotError::Unknown(id))
+    }
+
+    /// Begins a change. Until it ends, accesses that meet no memslot wait.
+    #[must_use]
+    pub fn change(&self) -> Change<'_> {
+        let table = self.lock();
+        self.version.fetch_add(1, AcqRel);
+        Change { slots: self, table }
+    }
+
+    /// A number that differs when anything was changed since, and is odd while something is.
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Acquire)
+    }
+
+    /// Whether anything was changed since the VM was made.
+    pub(super) fn changed(&self) -> bool {
+        self.version() > FIRST
+    }
+
+    /// The VM itself, for the dirty log.
+    pub(super) fn vm(&self) -> &VmFd {
+        &self.vm
+    }
+
+    /// Carries out what a vCPU, entered at `version`, could not do by itself.
+    pub(super) fn carry_out(&self, gpa: Gpa, mmio: Mmio, version: u64, primary: Primary) -> Carried {
+        let table = self.lock();
+        let present = table.present.iter().find_map(|known| Some((known, known.slot.translate(gpa)?)));
+        if let Some((known, at)) = present {
+            if known.flags.readonly && mmio != Mmio::Read {
+                return Carried::Later;
+            }
+            return match access(at, mmio, primary) {
+                None => Carried::Later,
+                Some(value) if version == self.version() => Carried::Missed(value),
+                Some(value) => Carried::Out(value),
+            };
+        }
+        let vacant = table.vacant.iter().rev().find_map(|vacant| Some((vacant.open, vacant.slot.translate(gpa)?)));
+        match vacant {
+            Some((true, at)) => access(at, mmio, primary).map_or(Carried::Later, Carried::Out),
+            Some((false, _)) => Carried::Later,
+            None => Carried::Nowhere,
+        }
+    }
+}
+
+/// One access, as the guest meant it. `None` while the page is away.
+fn access(at: Hva, mmio: Mmio, primary: Primary) -> Option<u64> {
+    let is_counter = (0..LINES).any(|line| counter_offset(line) == at.get() % PAGE_SIZE);
+    match mmio {
+        Mmio::Read => primary.load(at).ok(),
+        // SAFETY: `at` lies in a slot, which is arena memory (see `Slot`), or nothing.
+        Mmio::Write(_) if is_counter => unsafe { primary.increment(at) }.ok().map(|()| 0),
+        // SAFETY: as above.
+        Mmio::Write(value) => unsafe { primary.store(at, value) }.ok().map(|()| 0),
+    }
+}
+
+/// A change of memslots under way.
+#[derive(Debug)]
+pub struct Change<'a> {
+    slots: &'a Memslots,
+    table: MutexGuard<'a, Table>,
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.slots.version.fetch_add(1, AcqRel);
+    }
+}
+
+impl Change<'_> {
+    /// Adds a memslot.
+    ///
+    /// # Errors
+    /// What KVM says.
+    pub fn insert(&mut self, slot: Slot, flags: SlotFlags) -> Result<SlotId, SlotError> {
+        let id = self.table.free_id();
+        self.set("add", id, slot, flags, slot.hva().bytes())?;
+        self.table.present.push(Registered { id, slot, flags });
+        self.table.vacant.retain(|vacant| !slot.covers(&vacant.slot));
+        Ok(id)
+    }
+
+    /// Takes a memslot away. Accesses to its place wait until there is another, or until [`Change::open`].
+    ///
+    /// # Errors
+    /// What KVM says.
+    pub fn remove(&mut self, id: SlotId) -> Result<Registered, SlotError> {
+        let index = self.index(id)?;
+        let known = self.table.present[index];
+        self.set("remove", id, known.slot, SlotFlags::default(), 0)?;
+        self.table.present.remove(index);
+        self.table.vacant.push(Vacant { slot: known.slot, open: false });
+        Ok(known)
+    }
+
+    /// Moves a memslot to another guest-physical address, in one call. Accesses to its old place wait until [`Change::open`].
+    ///
+    /// # Errors
+    /// What KVM says.
+    pub fn move_to(&mut self, id: SlotId, gpa: Gpa) -> Result<(), SlotError> {
+        let index = self.index(id)?;
+        let Registered { slot: old, flags, .. } = self.table.present[index];
+        let new = old.at(gpa);
+        self.set("move", id, new, flags, new.hva().bytes())?;
+        self.table.present[index].slot = new;
+        self.table.vacant.push(Vacant { slot: old, open: false });
+        self.table.vacant.retain(|vacant| !new.covers(&vacant.slot));
+        Ok(())
+    }
+
+    /// Turns the dirty log of a memslot on or off; vCPUs go on meanwhile.
+    ///
+    /// # Errors
+    /// What KVM says.
+    pub fn set_log(&mut self, id: SlotId, log: bool) -> Result<(), SlotError> {
+        let index = self.index(id)?;
+        let Registered { slot, flags, .. } = self.table.present[index];
+        let flags = SlotFlags { log, ..flags };
+        self.set(if log { "log dirty pages of" } else { "log no more dirty pages of" }, id, slot, flags, slot.hva().bytes())?;
+        self.table.present[index].flags = flags;
+        Ok(())
+    }
+
+    /// Lets accesses to the places that memslots have left be carried out on the memory that was there, wherever it is now.
+    pub fn open(&mut self) {
+        self.table.vacant.iter_mut().for_each(|vacant| vacant.open = true);
+    }
+
+    fn index(&self, id: SlotId) -> Result<usize, SlotError> {
+        self.table.present.iter().position(|known| known.id == id).ok_or(SlotError::Unknown(id))
+    }
+
+    fn set(&self, what: &'static str, id: SlotId, slot: Slot, flags: SlotFlags, bytes: u64) -> Result<(), SlotError> {
+        let log = if flags.log { KVM_MEM_LOG_DIRTY_PAGES } else { 0 };
+        let readonly = if flags.readonly { KVM_MEM_READONLY } else { 0 };
+        let region = kvm_userspace_memory_region {
+            slot: id.0,
+            flags: log | readonly,
+            guest_phys_addr: slot.gpa().get(),
+            memory_size: bytes,
+            userspace_addr: slot.hva().start().get(),
+        };
+        // SAFETY: the range belongs to the system slot or to an arena, both of which outlive this VM (see `Slot`). Other mappings
+        // never appear in it (see `memory::Zone`).
+        unsafe { self.slots.vm.set_user_memory_region(region) }.map_err(|error| SlotError::Refused {
+            call: "KVM_SET_USER_MEMORY_REGION",
+            what,
+            id,
+            slot,
+            errno: Errno::from_raw(error.errno()),
+        })
+    }
+}

@@ -59,6 +59,10 @@ pub(crate) fn trial(
 }
 
 fn main() -> ExitCode {
+    // Guests of these tests are migrated to this program.
+    if let Some(status) = nostale_vmm::migration::entry() {
+        return status;
+    }
     let mut arguments = Arguments::from_args();
     // Each test loads all CPUs by itself.
     arguments.test_threads.get_or_insert(1);

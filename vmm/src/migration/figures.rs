@@ -1,7 +1,9 @@
 //! What migrations came to, in numbers.
 
 use super::stream::Sent;
+use crate::report::units;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// One migration there and back.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -56,9 +58,31 @@ pub struct Figures {
     pub visits_away: u64,
 }
 
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { migrations, killed, survived, converged, throttled, .. } = self;
+        write!(
+            f,
+            "{migrations} there and back, {} pages at {}/s in {:.1} rounds each, {converged} converged, {throttled} with vCPUs held back; \
+             down for {} ({} at most), {} on the way back; {} visits away",
+            units::count(self.pages),
+            units::bytes(self.bytes_per_second as u64),
+            self.rounds as f64 / (*migrations).max(1) as f64,
+            units::microseconds(self.downtime_median_us),
+            units::microseconds(self.downtime_longest_us),
+            units::microseconds(self.back_downtime_median_us),
+            units::count(self.visits_away),
+        )?;
+        if self.requested_pages > 0 {
+            write!(f, "; {} pages on demand", units::count(self.requested_pages))?;
+        }
+        if *killed > 0 { write!(f, "; {survived} of {killed} killed destinations survived") } else { Ok(()) }
+    }
+}
+
 /// Adds journeys up.
 #[derive(Debug, Default)]
-pub(crate) struct Log {
+pub struct Log {
     figures: Figures,
     bytes: u64,
     sending_us: u64,
@@ -67,12 +91,14 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn survived(&mut self) {
+    /// A destination was killed, and the guest went on.
+    pub fn survived(&mut self) {
         self.figures.killed += 1;
         self.figures.survived += 1;
     }
 
-    pub(crate) fn add(&mut self, journey: &Journey) {
+    /// A guest went and came back.
+    pub fn add(&mut self, journey: &Journey) {
         let figures = &mut self.figures;
         figures.migrations += 1;
         figures.rounds += journey.there.rounds;
@@ -89,13 +115,18 @@ impl Log {
         self.back.push(journey.back_downtime_us);
     }
 
-    pub(crate) fn figures(&self) -> Figures {
+    /// The sums; nothing where no guest went anywhere.
+    #[must_use]
+    pub fn figures(&self) -> Option<Figures> {
+        if self.figures == Figures::default() {
+            return None;
+        }
         let mut figures = self.figures.clone();
         figures.bytes_per_second = self.bytes as f64 / (self.sending_us.max(1) as f64 / 1e6);
         figures.downtime_median_us = median(&self.downtimes);
         figures.downtime_longest_us = self.downtimes.iter().copied().fold(0.0, f64::max);
         figures.back_downtime_median_us = median(&self.back);
-        figures
+        Some(figures)
     }
 }
 
@@ -117,10 +148,10 @@ mod tests {
             log.add(&Journey { there, downtime_us, visits: 5, ..Journey::default() });
         }
         log.survived();
-        let figures = log.figures();
+        let figures = log.figures().expect("there were some");
         assert_eq!((figures.migrations, figures.killed, figures.survived, figures.visits_away), (3, 1, 1, 15));
         assert_eq!((figures.downtime_median_us, figures.downtime_longest_us), (3.0, 8.0));
         assert!((figures.bytes_per_second - 2e6).abs() < 1.0);
-        assert_eq!(Log::default().figures().downtime_median_us, 0.0);
+        assert_eq!(Log::default().figures(), None);
     }
 }

@@ -28,7 +28,7 @@ mod track;
 
 pub use destination::{ENTRY, entry};
 pub use error::MigrationError;
-pub use figures::{Figures, Journey};
+pub use figures::{Figures, Journey, Log};
 pub use go::{Going, Ways, migrate};
 pub use stream::{Area, CodecError, Kind, Message, Pages};
 

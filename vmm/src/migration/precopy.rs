@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const AIM: Duration = Duration::from_millis(20);
 /// After so many rounds the guest is stopped, however much is left.
 const ROUNDS: u64 = 7;
+/// So it is after this time.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Where a round leaves more than this many hundredths of what it began with, vCPUs are held back.
 const SHRINKS: u64 = 70;
 
@@ -54,13 +56,13 @@ impl<'a> Giver<'a> {
 
     /// Rounds while the guest runs, until what is left fits into the downtime, or does not get less.
     pub(super) fn rounds(&mut self, vcpus: &Vcpus) -> Result<(), MigrationError> {
-        let mut throttle = Throttle::default();
+        let (begin, mut throttle) = (Instant::now(), Throttle::default());
         loop {
             let before = self.todo.count();
             self.round()?;
             let left = self.todo.count();
             self.sent.converged = self.fits(left);
-            if self.sent.converged || self.sent.rounds >= ROUNDS {
+            if self.sent.converged || self.sent.rounds >= ROUNDS || begin.elapsed() > PATIENCE {
                 break;
             }
             // The first round takes longest, so what was written meanwhile says little.

@@ -7,6 +7,7 @@
 mod bed;
 mod hot;
 mod huge;
+mod journey;
 mod moving;
 mod own_vma;
 mod protecting;
@@ -90,6 +91,8 @@ pub struct Operation {
     pub needs: fn(&Facts, Backing) -> Result<(), Need>,
     /// What it wants of the machine, which must be known before there is one.
     pub machine: Demands,
+    /// Why it cannot run beside another operation that does this to contents, if so.
+    pub rejects: fn(&Operation, Effect) -> Option<&'static str>,
     /// Host settings that are held while it runs.
     pub settings: fn(&Facts, Backing) -> Vec<Setting>,
     /// Makes one for an arena.
@@ -105,6 +108,7 @@ impl Operation {
         effect: |_| Effect::Preserves,
         needs: |_, _| Ok(()),
         machine: Demands { vm: false, tracking: None },
+        rejects: |_, _| None,
         settings: |_, _| Vec::new(),
         make: |_, _| Err(OperationError::Unmade),
     };
@@ -118,7 +122,7 @@ impl fmt::Debug for Operation {
 
 /// All operations, family by family, in the order in which people are shown them.
 pub fn all() -> impl Iterator<Item = &'static Operation> + Clone {
-    let families = [moving::OPERATIONS, replacing::OPERATIONS, huge::OPERATIONS, protecting::OPERATIONS];
+    let families = [moving::OPERATIONS, replacing::OPERATIONS, huge::OPERATIONS, protecting::OPERATIONS, journey::OPERATIONS];
     families.into_iter().flatten().copied()
 }
 

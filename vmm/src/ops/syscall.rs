@@ -1,6 +1,9 @@
 //! The system calls that operations are made of, with errors that say which call failed, where, and with what.
 
-use crate::machine::{SlotError, Stuck};
+use crate::{
+    machine::{SlotError, Stuck},
+    migration::MigrationError,
+};
 use nix::errno::Errno;
 use nostale_notifier::{Hva, HvaRange};
 use std::{borrow::Cow, ptr};
@@ -44,6 +47,9 @@ pub enum OperationError {
     /// vCPUs that did not do as they were told.
     #[error(transparent)]
     Stuck(#[from] Stuck),
+    /// A migration failed, and with it the guest was lost, or the source did not go on.
+    #[error("migration: {0}")]
+    Migration(#[from] MigrationError),
     /// An entry of the catalogue has no maker.
     #[error("the operation has no maker")]
     Unmade,

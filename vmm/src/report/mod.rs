@@ -24,7 +24,7 @@ pub(crate) mod sample;
 pub use format::{Format, UnknownFormat, render};
 pub use human::HumanOptions;
 
-use crate::{machine::Sample, oracle::Violation};
+use crate::{machine::Sample, migration::Figures, oracle::Violation};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::{borrow::Cow, fmt};
 use test::{Ending, Test};
@@ -158,6 +158,9 @@ pub struct ScenarioResult {
     pub reason: Option<String>,
     /// How the operations were done, where that depends on the host.
     pub method: Option<String>,
+    /// Migrations of the guest, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<Figures>,
     /// From the first operation to the end of the last.
     #[serde(deserialize_with = "number_or_none")]
     pub seconds: f64,
@@ -222,6 +225,7 @@ impl ScenarioResult {
             verdict,
             reason: Some(reason),
             method: None,
+            migration: None,
             seconds: 0.0,
             operations: 0,
             operations_per_second: 0.0,

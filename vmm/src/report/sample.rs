@@ -22,6 +22,7 @@ pub(crate) fn scenario(name: &str, backing: &str, verdict: Verdict) -> ScenarioR
         verdict,
         reason: None,
         method: None,
+        migration: None,
         seconds: 1.5,
         operations: 18_450,
         operations_per_second: 12_300.0,

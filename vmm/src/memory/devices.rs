@@ -1,6 +1,7 @@
 //! Host threads that write guest memory through the primary MMU, seen as a hypervisor sees its devices (vhost, say): no dirty log of
 //! KVM's knows of their writes, so they keep one of their own, and when the guest is away they have to stop.
 
+use crate::host::clock;
 use nostale_notifier::{HvaRange, addr::PAGE_SIZE};
 use std::{
     sync::atomic::{
@@ -10,11 +11,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Ticks of the time stamp counter, of which devices that are held back work in a part: a few milliseconds.
+const PERIOD: u64 = 10_000_000;
+
 /// The devices of one arena.
 #[derive(Debug)]
 pub struct Devices {
     stopped: AtomicBool,
     busy: AtomicU32,
+    /// For how many hundredths of the time nobody begins anything.
+    held_back: AtomicU64,
     log: Vec<AtomicU64>,
     /// Places at which pages are, beside home: they have the same distances from each other.
     places: [HvaRange; 3],
@@ -47,18 +53,28 @@ impl Devices {
         Self {
             stopped: AtomicBool::new(false),
             busy: AtomicU32::new(0),
+            held_back: AtomicU64::new(0),
             log: (0..words).map(|_| AtomicU64::new(0)).collect(),
             places,
         }
     }
 
-    /// Begins a piece of work, or `None` while devices are stopped.
+    /// Begins a piece of work, or `None` while devices are stopped or held back.
     #[must_use]
     pub fn work(&self) -> Option<AtWork<'_>> {
+        let held_back = self.held_back.load(Relaxed);
+        if held_back > 0 && clock::now().0 % PERIOD < PERIOD / 100 * held_back {
+            return None;
+        }
         self.busy.fetch_add(1, SeqCst);
         let work = AtWork(&self.busy);
         // Whoever stops devices sets the flag before he looks who is busy.
         (!self.stopped.load(SeqCst)).then_some(work)
+    }
+
+    /// Holds devices back for so many hundredths of the time, as their guest is.
+    pub fn hold_back(&self, hundredths: u64) {
+        self.held_back.store(hundredths, Relaxed);
     }
 
     /// Page `page` was written: to be said after the write.

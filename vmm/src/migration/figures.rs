@@ -63,10 +63,10 @@ impl fmt::Display for Figures {
         let Self { migrations, killed, survived, converged, throttled, .. } = self;
         write!(
             f,
-            "{migrations} there and back, {} pages at {}/s in {:.1} rounds each, {converged} converged, {throttled} with vCPUs held back; \
+            "{migrations} there and back, {} pages at {:.0} MiB/s in {:.1} rounds each, {converged} converged, {throttled} with vCPUs held back; \
              down for {} ({} at most), {} on the way back; {} visits away",
             units::count(self.pages),
-            units::bytes(self.bytes_per_second as u64),
+            self.bytes_per_second / f64::from(1 << 20),
             self.rounds as f64 / (*migrations).max(1) as f64,
             units::microseconds(self.downtime_median_us),
             units::microseconds(self.downtime_longest_us),

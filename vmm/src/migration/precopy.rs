@@ -67,7 +67,7 @@ impl<'a> Giver<'a> {
             }
             // The first round takes longest, so what was written meanwhile says little.
             if self.sent.rounds > 1 && left * 100 > before * SHRINKS {
-                throttle.step(vcpus);
+                throttle.step(vcpus, self.memory.arena.devices());
             }
         }
         self.sent.throttled = throttle.percent();

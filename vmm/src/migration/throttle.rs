@@ -1,7 +1,7 @@
 //! Holding vCPUs back, so that a guest writes less than can be sent.
 
 use super::STOP;
-use crate::machine::Vcpus;
+use crate::{machine::Vcpus, memory::Devices};
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     thread::JoinHandle,
@@ -15,15 +15,16 @@ const STEPS: [u64; 4] = [50, 80, 95, 99];
 
 /// vCPUs that are held back for a part of the time, until it is dropped.
 #[derive(Debug, Default)]
-pub(super) struct Throttle {
+pub(super) struct Throttle<'a> {
+    devices: Option<&'a Devices>,
     thread: Option<(Sender<u64>, JoinHandle<()>)>,
     step: usize,
     percent: u64,
 }
 
-impl Throttle {
-    /// Holds them back more than before.
-    pub(super) fn step(&mut self, vcpus: &Vcpus) {
+impl<'a> Throttle<'a> {
+    /// Holds them, and the devices that write for them, back more than before.
+    pub(super) fn step(&mut self, vcpus: &Vcpus, devices: Option<&'a Devices>) {
         self.percent = STEPS[self.step.min(STEPS.len() - 1)];
         self.step += 1;
         let (tell, _) = self.thread.get_or_insert_with(|| {
@@ -31,6 +32,8 @@ impl Throttle {
             let vcpus = vcpus.clone();
             (tell, std::thread::spawn(move || hold_back(&vcpus, &told)))
         });
+        self.devices = devices;
+        devices.iter().for_each(|devices| devices.hold_back(self.percent));
         // It ends by itself only where vCPUs are gone, which is noticed elsewhere.
         let _ = tell.send(self.percent);
     }
@@ -41,8 +44,9 @@ impl Throttle {
     }
 }
 
-impl Drop for Throttle {
+impl Drop for Throttle<'_> {
     fn drop(&mut self) {
+        self.devices.iter().for_each(|devices| devices.hold_back(0));
         if let Some((tell, thread)) = self.thread.take() {
             drop(tell);
             // A panic there has been printed; vCPUs that stay held are noticed.

@@ -17,8 +17,10 @@ use std::time::{Duration, Instant};
 const RING: u32 = 4096;
 /// One destination in this many is killed.
 const DOOMED: u32 = 6;
-/// How long guests stay away, at most.
+/// How long guests stay away, at most: mostly a few thousand visits, each of which meets a page for the first time there;
 const STAY: Duration = Duration::from_millis(60);
+/// sometimes so long that they meet all of them.
+const LONG_STAY: Duration = Duration::from_millis(500);
 
 /// What all of them have in common.
 const USUAL: Operation = Operation {
@@ -114,7 +116,7 @@ impl HostOperation for LiveMigrate {
             arena: bed.arena,
             finding: &finding,
             way,
-            stay: STAY.mul_f64(rng.random_range(0.0..1.0)),
+            stay: if rng.random_range(0..4) == 0 { LONG_STAY } else { STAY }.mul_f64(rng.random_range(0.0..1.0)),
             doom,
             forgets: bed.forgets(),
         };

@@ -53,6 +53,10 @@ fn say(text: &str) {
 /// Runs these scenarios, given as operations and backing.
 #[must_use]
 pub fn main(scenarios: &[(&str, &str)]) -> ExitCode {
+    // Guests are migrated to this program.
+    if let Some(status) = nostale_vmm::migration::entry() {
+        return status;
+    }
     let options = Options::parse();
     let plan: Result<Vec<Vec<Scenario>>, _> = scenarios
         .iter()

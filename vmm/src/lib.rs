@@ -10,6 +10,7 @@ pub mod live;
 pub mod machine;
 pub mod matrix;
 pub mod memory;
+pub mod migration;
 pub mod mutate;
 pub mod ops;
 pub mod oracle;

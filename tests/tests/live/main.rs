@@ -4,6 +4,7 @@ mod machine;
 mod operations;
 mod oracles;
 mod storm;
+mod suspend;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use nostale_vmm::{
@@ -60,6 +61,10 @@ pub(crate) fn trial(
 }
 
 fn main() -> ExitCode {
+    // Guests of these tests are migrated to this program.
+    if let Some(status) = nostale_vmm::migration::entry() {
+        return status;
+    }
     let mut arguments = Arguments::from_args();
     // Each test loads all CPUs by itself.
     arguments.test_threads.get_or_insert(1);
@@ -70,6 +75,7 @@ fn main() -> ExitCode {
         oracles::until_violation(&bench),
         operations::trials(&bench),
         storm::trials(&bench),
+        suspend::trials(&bench),
     ];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&arguments, trials).exit_code()

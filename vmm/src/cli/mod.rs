@@ -15,7 +15,7 @@ mod size;
 
 pub(crate) use doctor::as_json as doctor_json;
 
-use crate::inside;
+use crate::{inside, migration};
 use args::{Cli, Command};
 use clap::Parser;
 use std::{fmt::Display, process::ExitCode};
@@ -38,6 +38,9 @@ impl<E: Display> From<E> for Refused {
 pub fn main() -> ExitCode {
     if inside::is_init() {
         inside::init();
+    }
+    if let Some(status) = migration::entry() {
+        return status;
     }
     // A closed pipe (`nostale … | head`) comes back as an error, which `output::print` takes for what it is.
     let cli = Cli::parse();

@@ -49,7 +49,19 @@ impl Scenario {
     pub fn inapplicable(&self) -> Option<Cow<'static, str>> {
         let by_effect =
             self.effects().find_map(|effect| if let Effect::Inapplicable(reason) = effect { Some(reason) } else { None });
-        by_effect.map(Cow::Borrowed).or_else(|| self.demands().err().map(Cow::Owned))
+        by_effect.map(Cow::Borrowed).or_else(|| self.rejected().map(Cow::Owned)).or_else(|| self.demands().err().map(Cow::Owned))
+    }
+
+    /// Why one of its operations cannot run beside another, if so.
+    fn rejected(&self) -> Option<String> {
+        self.operations.iter().enumerate().find_map(|(n, one)| {
+            let others = self.operations.iter().enumerate().filter(|(other, _)| *other != n);
+            let reason = |(_, other): (_, &&'static Operation)| {
+                let reason = (one.rejects)(other, other.on(self.backing))?;
+                Some(format!("{} does not go with {}: {reason}", other.name, one.name))
+            };
+            { others }.find_map(reason)
+        })
     }
 
     /// What its operations want of the machine together.

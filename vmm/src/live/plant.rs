@@ -56,7 +56,11 @@ impl Plant {
     pub fn impossible(self, scenario: &Scenario, config: &Config, facts: &Facts) -> Option<String> {
         let replaces = scenario.effects().any(|effect| effect != Effect::Preserves);
         let possible = || scenario.operations.iter().any(|operation| operation.faults.contains(&self));
+        let migrates = scenario.operations.iter().any(|operation| operation.name.starts_with("live-migrate"));
         let reason = match self {
+            Self::StaleTranslation | Self::StillRunning | Self::HeldVcpu | Self::Ring0 if migrates => {
+                "the guest is moved to a VM that has no such fault"
+            }
             Self::StaleTranslation | Self::StillRunning if !scenario.backing.is_shared() => {
                 "private memory has no second mapping for a stale translation to show"
             }

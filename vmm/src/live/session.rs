@@ -188,7 +188,13 @@ impl<'a> Session<'a> {
 
     /// How long threads may take to stop.
     fn bound(&self) -> Duration {
-        STOP_BOUND.max(self.config.stall_bound)
+        // A guest that is being migrated is so page by page.
+        let migrating = if self.ground.arena.devices().is_some() {
+            Duration::from_micros(50) * self.config.pages as u32
+        } else {
+            Duration::ZERO
+        };
+        STOP_BOUND.max(self.config.stall_bound) + migrating
     }
 
     /// Runs it for `time`, or until there is `enough` of it for another reason.

@@ -8,13 +8,14 @@ use super::{
 use crate::{
     machine::{AWAY, Vm},
     memory::{Arena, System},
+    migration::Log,
     ops::{Bed, Done, HostOperation, Ledger, OperationError, Rng},
     oracle::Watch,
 };
 use rand::SeedableRng;
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread::JoinHandle,
@@ -37,6 +38,7 @@ pub(super) struct Ground {
     pub(super) system: System,
     pub(super) watch: Arc<Watch>,
     pub(super) ledger: Ledger,
+    pub(super) journeys: Mutex<Log>,
     pub(super) writers: Vec<HostWriter>,
     /// Name and tally of each operation.
     pub(super) operations: Vec<(&'static str, Tally)>,
@@ -56,6 +58,7 @@ impl Ground {
             // Actors: operations, a third thread, and the final judgement.
             watch: Arc::new(Watch::new(names.len() + 2)),
             ledger: Ledger::default(),
+            journeys: Mutex::default(),
             writers: Vec::new(),
             operations: names.into_iter().map(|name| (name, Tally::default())).collect(),
             sightings: AtomicU64::new(0),
@@ -73,6 +76,7 @@ impl Ground {
             system: &self.system,
             watch: &self.watch,
             ledger: &self.ledger,
+            journeys: &self.journeys,
             actor: (number, name),
             vm: self.vm.get().map(Arc::as_ref),
             plant: self.plant,

@@ -10,7 +10,7 @@ use crate::{
 };
 use nostale_guest::page::LINES;
 use nostale_notifier::addr::PAGE_SIZE;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{PoisonError, atomic::Ordering::Relaxed};
 
 /// What is known when a scenario's threads have ended.
 pub(super) struct Run<'a> {
@@ -42,6 +42,7 @@ pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> Sc
         .collect();
     let operations: u64 = by_operation.iter().map(|count| count.operations).sum();
     let sightings = ground.sightings.load(Relaxed);
+    let migration = ground.journeys.lock().unwrap_or_else(PoisonError::into_inner).figures();
     let Findings { mut violations, counts, stale_writes, witnessed } = ground.watch.take();
     let stale_reads: u64 = ground.system.all_vcpus().map(|vcpu| vcpu.counts.findings.load(Relaxed)).sum();
     let Watching { stuck, failure, huge_bytes, efaults, .. } = watching;
@@ -81,6 +82,7 @@ pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> Sc
         reason,
         method,
         layout: Some(layout.to_string()),
+        migration,
         seconds,
         operations,
         operations_per_second: operations as f64 / seconds,

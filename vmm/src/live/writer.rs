@@ -2,7 +2,7 @@
 
 use crate::{
     machine::AWAY,
-    memory::{Arena, Fault, System},
+    memory::{Arena, Devices, Fault, System},
 };
 use nostale_guest::{
     page::{LINES, VALUE, counter_offset},
@@ -56,6 +56,12 @@ impl HostWriter {
         let mut value = 0;
         while !stop.load(Relaxed) {
             let page = walk.next(|| (control.hot_start.load(Relaxed), control.hot_pages.load(Relaxed)));
+            // While the guest is elsewhere nobody may write its memory here.
+            let work = arena.devices().map(Devices::work);
+            if let Some(None) = work {
+                std::thread::sleep(AWAY);
+                continue;
+            }
             let visited = self.visit(arena, page, stop).and_then(|()| {
                 if self.values && page % self.of == self.number {
                     value += 1;
@@ -75,6 +81,9 @@ impl HostWriter {
             let at = Hva::new(arena.hva(page).get() + counter_offset(line));
             // SAFETY: an arena page at home, or nothing.
             until_there(stop, || unsafe { arena.primary().increment(at) })?;
+        }
+        if let Some(devices) = arena.devices() {
+            devices.wrote(page);
         }
         self.tally[page as usize].fetch_add(1, Relaxed);
         self.visits.fetch_add(1, Relaxed);

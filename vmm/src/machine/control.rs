@@ -5,6 +5,7 @@ use super::{
     ring::{DirtyPage, Rings},
     slot::Tracking,
     slots::Memslots,
+    suspend::Vcpus,
     vcpu::{VcpuState, VcpuView},
     vm::Stuck,
 };
@@ -92,6 +93,12 @@ impl Vm {
     #[must_use]
     pub fn views(&self) -> &[VcpuView] {
         &self.views
+    }
+
+    /// All vCPUs, to be stopped where they are.
+    #[must_use]
+    pub fn vcpus(&self) -> Vcpus {
+        Vcpus::new(self.views.clone())
     }
 
     /// What is shared with the guest.

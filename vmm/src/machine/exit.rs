@@ -1,6 +1,6 @@
 //! What a return from KVM_RUN means: a pure function, so that it is tested without KVM.
 
-use super::slots::Mmio;
+use super::{slots::Mmio, state::StateError};
 use kvm_ioctls::VcpuExit;
 use nix::errno::Errno;
 use nostale_guest::abi::{HYPERCALL_PORT, Verb};
@@ -64,6 +64,9 @@ pub enum VcpuFailure {
     /// KVM_RUN failed.
     #[error("KVM_RUN: {0}")]
     Ioctl(Errno),
+    /// Its state could not be taken, or another one not be put.
+    #[error(transparent)]
+    State(StateError),
     /// An assertion in the guest.
     #[error("guest assertion failed at {place}: left {left:#x}, right {right:#x}")]
     Assertion {

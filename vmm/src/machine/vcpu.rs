@@ -4,6 +4,7 @@ use super::{
     control::Vm,
     exit::{Exit, VcpuFailure, classify},
     slots::{Carried, Mmio},
+    suspend::{Gate, wait_at_gate},
 };
 use crate::memory::{Primary, System};
 use kvm_ioctls::VcpuFd;
@@ -41,6 +42,8 @@ pub enum VcpuState {
     Running,
     /// Waits at a pause.
     Paused,
+    /// Its thread waits outside KVM_RUN, whatever the guest is in the middle of.
+    Suspended,
     /// Stopped at the end of a visit: its tally is final.
     Stopped,
     /// Its thread left KVM_RUN because it was told to, in the middle of a visit.
@@ -95,6 +98,7 @@ pub trait Observer: Send + Sync {
 pub(super) struct Shared {
     state: Mutex<VcpuState>,
     changed: Condvar,
+    pub(super) gate: Gate,
     resume: AtomicBool,
     abandon: AtomicBool,
     efaults: AtomicU64,
@@ -125,6 +129,7 @@ impl VcpuView {
         let shared = Shared {
             state: Mutex::new(VcpuState::Starting),
             changed: Condvar::new(),
+            gate: Gate::default(),
             resume: AtomicBool::new(false),
             abandon: AtomicBool::new(false),
             efaults: AtomicU64::new(0),
@@ -142,9 +147,38 @@ impl VcpuView {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, state: VcpuState) {
+    pub(super) fn set(&self, state: VcpuState) {
         *self.lock() = state;
         self.shared.changed.notify_all();
+    }
+
+    /// Wakes everybody who waits for something about it.
+    pub(super) fn tell(&self) {
+        let _state = self.lock();
+        self.shared.changed.notify_all();
+    }
+
+    /// From here on its thread stops before it enters the guest.
+    pub(super) fn close_gate(&self) {
+        let _state = self.lock();
+        self.shared.gate.close();
+    }
+
+    /// Goes on as running, if it may.
+    pub(super) fn leave_gate(&self) -> bool {
+        let mut state = self.lock();
+        let leaves = !self.shared.gate.is_closed() || self.shared.abandon.load(Relaxed);
+        if leaves {
+            *state = VcpuState::Running;
+        }
+        leaves
+    }
+
+    /// Waits until somebody tells, and `news` is true, for at most `bound`.
+    pub(super) fn wait_for_news(&self, bound: Duration, news: impl Fn() -> bool) {
+        let abandoned = || self.shared.abandon.load(Relaxed);
+        let wait = self.shared.changed.wait_timeout_while(self.lock(), bound, |_| !news() && !abandoned());
+        drop(wait.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// What it is doing.
@@ -200,13 +234,21 @@ impl VcpuView {
             if Instant::now() >= deadline {
                 return false;
             }
-            // SAFETY: a signal to a thread of this process, whose handler does nothing. If the thread has just ended there is none,
-            // or a new one of ours that takes no notice.
-            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, kick_signal()) };
+            self.kick();
             // One that arrives just before the entry is lost: again, then.
             std::thread::sleep(AWAY);
         }
         true
+    }
+
+    /// Interrupts its thread, if there is one.
+    pub(super) fn kick(&self) {
+        let thread = self.shared.thread.load(Acquire);
+        if thread != 0 {
+            // SAFETY: a signal to a thread of this process, whose handler does nothing. If the thread has just ended there is none,
+            // or a new one of ours that takes no notice.
+            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, kick_signal()) };
+        }
     }
 
     /// Forgets that somebody resumed it while it was not paused.
@@ -245,6 +287,12 @@ pub(super) fn run(mut fd: VcpuFd, index: usize, vm: &Vm, view: &VcpuView, observ
     let end = loop {
         if shared.abandon.load(Relaxed) {
             break VcpuState::Abandoned;
+        }
+        if shared.gate.is_closed() {
+            if let Err(failure) = wait_at_gate(&mut fd, view) {
+                break VcpuState::Failed(failure);
+            }
+            continue;
         }
         let version = vm.memslots().version();
         shared.entered.fetch_add(1, AcqRel);

@@ -6,17 +6,18 @@ use super::{
     ring::{self, Ring, Rings},
     slot::{Demands, Slot, SlotFlags, Tracking},
     slots::{Memslots, SlotError},
+    state,
     stats::{Sample, Stats, StatsError},
+    suspend::{SuspendError, Vcpus},
     vcpu::{self, Observer, VcpuState, VcpuView},
 };
 use crate::memory::System;
-use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, kvm_device_attr};
+use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
 use kvm_ioctls::{Kvm, VcpuFd};
 use nix::errno::Errno;
 use nostale_guest::abi::{Command, MAX_VCPUS, PAGE_SIZE};
 use std::{
     mem::ManuallyDrop,
-    os::fd::AsRawFd,
     sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -56,6 +57,9 @@ pub enum MachineError {
     /// No statistics: without them nothing proves that a run was not vacuous.
     #[error(transparent)]
     Stats(#[from] StatsError),
+    /// vCPUs that do not stop before their first instruction.
+    #[error(transparent)]
+    Suspend(#[from] SuspendError),
     /// No thread.
     #[error("cannot start a vCPU thread: {0}")]
     Thread(std::io::Error),
@@ -102,9 +106,6 @@ impl std::fmt::Debug for Machine {
         f.debug_struct("Machine").field("vcpus", &self.vcpus.len()).finish_non_exhaustive()
     }
 }
-
-// kvm-ioctls offers it for vCPUs of other architectures only.
-nix::ioctl_write_ptr!(set_device_attr, kvm_bindings::KVMIO, 0xe1, kvm_device_attr);
 
 fn ioctl<T>(what: &'static str, result: Result<T, kvm_ioctls::Error>) -> Result<T, MachineError> {
     result.map_err(|error| MachineError::Ioctl { what, errno: Errno::from_raw(error.errno()) })
@@ -157,7 +158,8 @@ impl Machine {
             .map(|index| {
                 let vcpu = ioctl("KVM_CREATE_VCPU", fd.create_vcpu(index))?;
                 ioctl("KVM_SET_CPUID2", vcpu.set_cpuid2(&cpuid))?;
-                share_clock(&vcpu);
+                // One clock, the host's, where KVM lets it (since 5.16); older kernels' guests have one that is good for intervals only.
+                state::set_tsc_offset(&vcpu, 0);
                 let reset = ioctl("KVM_GET_SREGS", vcpu.get_sregs())?;
                 ioctl("KVM_SET_SREGS", vcpu.set_sregs(&boot::special_registers(reset, cr3, config.privilege)))?;
                 ioctl("KVM_SET_REGS", vcpu.set_regs(&boot::registers(entry, index, config.privilege)))?;
@@ -193,6 +195,25 @@ impl Machine {
             vcpu.thread = Some(thread.map_err(MachineError::Thread)?);
         }
         Ok(())
+    }
+
+    /// Starts them as [`Machine::start`] does, but stopped before their first instruction: they are to become others
+    /// ([`Vcpus::put`]), and go on when they are told to.
+    ///
+    /// # Errors
+    /// When the host gives no thread, or a vCPU cannot be stopped within `bound`.
+    pub fn start_suspended(&mut self, observer: &Arc<dyn Observer>, bound: Duration) -> Result<Vcpus, MachineError> {
+        let vcpus = self.vcpus();
+        vcpus.close_gates();
+        self.start(observer)?;
+        vcpus.hold(bound)?;
+        Ok(vcpus)
+    }
+
+    /// All vCPUs, to be stopped where they are.
+    #[must_use]
+    pub fn vcpus(&self) -> Vcpus {
+        self.vm.vcpus()
     }
 
     /// A view of each vCPU.
@@ -266,19 +287,4 @@ impl Drop for Machine {
 fn system_memory(system: &System) -> Result<GuestMemoryMmap, MachineError> {
     let region = GuestRegionMmap::with_arc(Arc::clone(system.region()), GuestAddress(0)).ok_or(MachineError::Mapping)?;
     Ok(GuestMemoryMmap::from_regions(vec![region])?)
-}
-
-/// Makes the guest's time stamp counter the host's, where KVM lets it (`KVM_VCPU_TSC_OFFSET`, since 5.16). Whether it worked is
-/// measured when the guest starts.
-fn share_clock(fd: &VcpuFd) {
-    let offset = 0u64;
-    let attribute = kvm_device_attr {
-        group: kvm_bindings::KVM_VCPU_TSC_CTRL,
-        attr: u64::from(kvm_bindings::KVM_VCPU_TSC_OFFSET),
-        addr: &raw const offset as u64,
-        flags: 0,
-    };
-    // Refused by older kernels; the guest's own clock is then good for intervals only.
-    // SAFETY: KVM reads `offset`, which lives, through the address in the attribute.
-    let _ = unsafe { set_device_attr(fd.as_raw_fd(), &attribute) };
 }

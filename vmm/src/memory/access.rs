@@ -37,6 +37,12 @@ global_asm!(
     "    lock inc qword ptr [rdi]",
     "    xor edx, edx",
     "    ret",
+    "nostale_access_copy:",
+    "    mov rcx, rdx",
+    "nostale_access_copy_at:",
+    "    rep movsb",
+    "    xor edx, edx",
+    "    ret",
     "nostale_access_fixup:",
     "    xor eax, eax",
     "    mov edx, 1",
@@ -48,6 +54,8 @@ unsafe extern "C" {
     fn nostale_access_load(at: u64) -> Outcome;
     fn nostale_access_store(at: u64, value: u64) -> Outcome;
     fn nostale_access_increment(at: u64) -> Outcome;
+    fn nostale_access_copy(to: u64, from: u64, bytes: u64) -> Outcome;
+    fn nostale_access_copy_at();
     fn nostale_access_fixup();
 }
 
@@ -117,6 +125,31 @@ impl Primary {
     }
 }
 
+impl Primary {
+    /// Copies what is at `at`, in no particular order: others may write meanwhile.
+    ///
+    /// # Errors
+    /// [`Fault`] when the primary page tables do not let it; then a part may have been copied.
+    pub fn copy_from(self, at: Hva, to: &mut [u8]) -> Result<(), Fault> {
+        // SAFETY: writes `to`, as many bytes as it has; a fault comes back as a value.
+        let outcome = unsafe { nostale_access_copy(to.as_mut_ptr() as u64, at.get(), to.len() as u64) };
+        if outcome.faulted == 0 { Ok(()) } else { Err(Fault(at)) }
+    }
+
+    /// Copies `from` to `at`, in no particular order.
+    ///
+    /// # Errors
+    /// [`Fault`] when the primary page tables do not let it; then a part may have been copied.
+    ///
+    /// # Safety
+    /// As for [`Primary::store`].
+    pub unsafe fn copy_to(self, at: Hva, from: &[u8]) -> Result<(), Fault> {
+        // SAFETY: the caller's promise; a fault comes back as a value.
+        let outcome = unsafe { nostale_access_copy(at.get(), from.as_ptr() as u64, from.len() as u64) };
+        if outcome.faulted == 0 { Ok(()) } else { Err(Fault(at)) }
+    }
+}
+
 impl Default for Primary {
     fn default() -> Self {
         Self::new()
@@ -131,11 +164,12 @@ extern "C" fn on_fault(signal: i32, _info: *mut libc::siginfo_t, context: *mut l
     let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
     let rip = &mut registers[libc::REG_RIP as usize];
     let fixup = nostale_access_fixup as *const () as i64;
-    // Only the first instruction of each access can fault.
+    // Only one instruction of each access can fault.
     let ours = [
         nostale_access_load as *const () as i64,
         nostale_access_store as *const () as i64,
         nostale_access_increment as *const () as i64,
+        nostale_access_copy_at as *const () as i64,
     ];
     if ours.contains(rip) {
         *rip = fixup;
@@ -171,8 +205,12 @@ mod tests {
             assert_eq!(primary.increment(at), Err(Fault(at)));
             assert_eq!(primary.store(at, 0), Err(Fault(at)));
             assert_eq!(primary.load(at), Ok(42));
+            let mut copy = [0; 4096];
+            assert_eq!(primary.copy_from(at, &mut copy), Ok(()));
+            assert_eq!((copy[0], primary.copy_to(at, &copy)), (42, Err(Fault(at))));
             munmap(page, 4096).expect("munmap");
         }
         assert_eq!(primary.load(at), Err(Fault(at)));
+        assert_eq!(primary.copy_from(at, &mut [0; 64]), Err(Fault(at)));
     }
 }

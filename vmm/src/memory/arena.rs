@@ -4,6 +4,7 @@
 use super::{
     Backing, BackingKind, Fault, Frame, FramePool, Pages, Primary, Zone,
     claim::{Claim, Claims, Span},
+    devices::Devices,
     forced::Forced,
     mapping,
     snapshot::Snapshot,
@@ -23,7 +24,7 @@ use std::{
     os::fd::{AsRawFd, RawFd},
     path::{Path, PathBuf},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
 };
@@ -73,6 +74,7 @@ pub struct Arena {
     generation: AtomicU64,
     primary: Primary,
     forced: Forced,
+    devices: OnceLock<Devices>,
     // Dropped last: it unmaps home.
     zone: Zone,
 }
@@ -113,6 +115,7 @@ impl Arena {
             generation: AtomicU64::new(1),
             primary: Primary::new(),
             forced: Forced::open(),
+            devices: OnceLock::new(),
             zone,
         };
         arena.map_home().map_err(map_error)?;
@@ -215,6 +218,20 @@ impl Arena {
     #[must_use]
     pub fn aside(&self, first: u64, pages: u64) -> Option<HvaRange> {
         self.zone.aside(self.pages())?.part(first, pages)
+    }
+
+    /// From now on host threads that write here say what they write, and can be stopped: for a guest that is to be migrated.
+    pub fn use_devices(&self) {
+        let pages = self.pages();
+        let places = (self.away(0, pages), self.aside(0, pages));
+        let (away, aside) = (places.0.unwrap_or(self.home), places.1.unwrap_or(self.home));
+        let _ = self.devices.set(Devices::new([self.home, away, aside]));
+    }
+
+    /// The host threads that write here, if anybody wants to know.
+    #[must_use]
+    pub fn devices(&self) -> Option<&Devices> {
+        self.devices.get()
     }
 
     /// The primary MMU.
@@ -332,7 +349,11 @@ impl Arena {
             return Err(Fault(at));
         }
         // SAFETY: in our own zone there are arena pages, or nothing.
-        unsafe { self.primary.store(at, value) }
+        unsafe { self.primary.store(at, value) }?;
+        if let Some(devices) = self.devices() {
+            devices.wrote_at(at);
+        }
+        Ok(())
     }
 }
 

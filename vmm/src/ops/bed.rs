@@ -6,6 +6,7 @@ use crate::{
     live::Plant,
     machine::{AWAY, Vm},
     memory::{Arena, Frame, Retired, Snapshot, Span, System},
+    migration::Log,
     oracle::{
         Access, Oracle, PageDump, Violation, Watch, dirty,
         finality::{self, Breach},
@@ -23,7 +24,7 @@ use rand::RngExt;
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::Ordering::{Relaxed, Release},
     },
     time::{Duration, Instant},
@@ -70,6 +71,8 @@ pub struct Bed<'a> {
     pub ledger: &'a Ledger,
     /// The VM; none in a loop without one.
     pub vm: Option<&'a Vm>,
+    /// Migrations of the guest.
+    pub journeys: &'a Mutex<Log>,
     /// Number of this thread, and name of its operation.
     pub actor: (usize, &'static str),
     /// A deliberately wrong host.
@@ -83,6 +86,17 @@ impl<'a> Bed<'a> {
     /// There is none.
     pub fn vm(&self) -> Result<&'a Vm, OperationError> {
         self.vm.ok_or(OperationError::NoVm)
+    }
+
+    /// Whether pages drop out of logs of what was written (a planted fault).
+    #[must_use]
+    pub fn forgets(&self) -> bool {
+        self.plant == Some(Plant::MissedDirty)
+    }
+
+    /// Migrations of the guest so far.
+    pub fn journeys(&self) -> MutexGuard<'a, Log> {
+        self.journeys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes an event.

@@ -9,6 +9,7 @@ mod child;
 mod cleaning;
 mod hot;
 mod huge;
+mod journey;
 mod kvm;
 mod moving;
 mod own_vma;
@@ -108,6 +109,8 @@ pub struct Operation {
     pub machine: Demands,
     /// The planted faults that only some operations can show, of those that this one can.
     pub faults: &'static [Plant],
+    /// Why it cannot run beside another operation that does this to contents, if so.
+    pub rejects: fn(&Operation, Effect) -> Option<&'static str>,
     /// Host settings that are held while it runs.
     pub settings: fn(&Facts, Backing) -> Vec<Setting>,
     /// Makes one for an arena.
@@ -127,6 +130,7 @@ impl Operation {
         needs: |_, _| Ok(()),
         machine: Demands { vm: false, tracking: None },
         faults: &[],
+        rejects: |_, _| None,
         settings: |_, _| Vec::new(),
         make: |_, _| Err(OperationError::Unmade),
     };
@@ -172,6 +176,7 @@ pub fn all() -> impl Iterator<Item = &'static Operation> + Clone {
         userfault::OPERATIONS,
         vma::OPERATIONS,
         kvm::OPERATIONS,
+        journey::OPERATIONS,
     ];
     families.into_iter().flatten().copied()
 }

@@ -4,6 +4,7 @@ use crate::{
     host::facts::Need,
     machine::{SlotError, Stuck},
     memory::userfault::UserfaultError,
+    migration::MigrationError,
 };
 use nix::errno::Errno;
 use nostale_notifier::{Hva, HvaRange, addr::PAGE_SIZE};
@@ -57,6 +58,9 @@ pub enum OperationError {
     /// Something is missing that could not be known before.
     #[error(transparent)]
     Lacking(#[from] Need),
+    /// A migration failed, and with it the guest was lost, or the source did not go on.
+    #[error("migration: {0}")]
+    Migration(#[from] MigrationError),
     /// An entry of the catalogue has no maker.
     #[error("the operation has no maker")]
     Unmade,

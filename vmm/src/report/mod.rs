@@ -26,7 +26,7 @@ pub use format::{Format, UnknownFormat, render};
 pub use human::HumanOptions;
 pub use storm::{Held, StormResult};
 
-use crate::{machine::Sample, oracle::Violation};
+use crate::{machine::Sample, migration::Figures, oracle::Violation};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::{borrow::Cow, fmt};
 use test::{Ending, Test};
@@ -163,6 +163,9 @@ pub struct ScenarioResult {
     /// How memory appeared in the guest.
     #[serde(default)]
     pub layout: Option<String>,
+    /// Migrations of the guest, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<Figures>,
     /// From the first operation to the end of the last.
     #[serde(deserialize_with = "number_or_none")]
     pub seconds: f64,
@@ -231,6 +234,7 @@ impl ScenarioResult {
             reason: Some(reason),
             method: None,
             layout: None,
+            migration: None,
             seconds: 0.0,
             operations: 0,
             operations_per_second: 0.0,

@@ -41,6 +41,10 @@ pub fn render(report: &RunReport, options: &HumanOptions) -> String {
         lines.push(String::new());
         lines.extend(storms);
     }
+    for (scenario, figures) in report.scenarios.iter().filter_map(|scenario| Some((scenario, scenario.migration.as_ref()?))) {
+        lines.push(String::new());
+        lines.extend(hanging(&format!("{} on {}: ", scenario.name, scenario.backing), &figures.to_string(), width));
+    }
     for scenario in &report.scenarios {
         if !matches!(scenario.verdict, Verdict::Coherent | Verdict::Skipped) {
             lines.push(String::new());

@@ -2,6 +2,7 @@
 
 mod founding;
 mod hugetlb;
+mod migration;
 
 use nostale_vmm::{live::Plant, oracle::Oracle, report::Verdict};
 
@@ -25,5 +26,5 @@ pub(crate) struct Case {
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [founding::CASES, hugetlb::CASES].into_iter().flatten()
+    [founding::CASES, hugetlb::CASES, migration::CASES].into_iter().flatten()
 }

@@ -55,7 +55,7 @@ impl Plant {
     #[must_use]
     pub fn impossible(self, scenario: &Scenario, config: &Config, facts: &Facts) -> Option<String> {
         let replaces = scenario.effects().any(|effect| effect != Effect::Preserves);
-        let astray = ["mremap", "mremap-merge", "mremap-dontunmap", "discard", "fork", "ksm"];
+        let astray = ["mremap", "mremap-merge", "mremap-dontunmap", "discard", "fork", "ksm", "truncate", "unmap"];
         let logs = ["soft-dirty", "writeback", "dirty-log", "dirty-ring", "pagemap-scan", "uffd-wp"];
         let reason = match self {
             Self::StaleTranslation | Self::StillRunning if !scenario.backing.is_shared() => {

@@ -153,6 +153,11 @@ fn usual() -> impl Iterator<Item = (Vec<&'static Operation>, Vec<Backing>)> {
     founding.chain(each.map(|operation| (vec![operation], operation.usual.to_vec())))
 }
 
+/// Whether an operation is only for who asks for it by its name: no run without options has it, and `all` has not.
+fn by_name_only(operation: &Operation) -> bool {
+    operation.usual.is_empty() && !FOUNDING.iter().any(|(text, _)| text.split('+').any(|name| name == operation.name))
+}
+
 fn operations(text: &str) -> Result<Vec<&'static Operation>, PlanError> {
     let mut found: Vec<&'static Operation> = Vec::new();
     for name in text.split('+').map(str::trim) {
@@ -207,7 +212,7 @@ pub fn plan(ops_asked: Option<&[String]>, backings_asked: Option<&[String]>) -> 
     }
     let all = asked.iter().any(|name| name == "all");
     let mut lists: Vec<Vec<&'static Operation>> = if all {
-        ops::all().map(|operation| vec![operation]).collect()
+        ops::all().filter(|operation| !by_name_only(operation)).map(|operation| vec![operation]).collect()
     } else {
         asked.iter().map(|text| operations(text)).collect::<Result<_, _>>()?
     };
@@ -283,6 +288,8 @@ mod tests {
         assert!(named[0].inapplicable().is_some());
         let all = plan(Some(&owned(&["all"])), Some(&owned(&["anon"]))).expect("known");
         assert!(all.iter().all(|scenario| scenario.inapplicable().is_none() && scenario.name() != "remap"));
+        assert!(all.iter().all(|scenario| scenario.name() != "offline"), "only by its name");
+        assert!(all.iter().any(|scenario| scenario.name() == "mremap-merge"));
         assert!(plan(Some(&owned(&["mremap+mremap"])), None).is_err());
         assert_eq!(plan(Some(&owned(&["mremap+migrate"])), None).expect("known")[0].backing, Backing::ANON);
     }

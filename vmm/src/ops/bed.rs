@@ -18,6 +18,7 @@ use nostale_guest::{
 };
 use nostale_notifier::{
     Hva, HvaRange,
+    addr::{PAGE_SIZE, PMD_SIZE},
     event::{Event, Stage},
 };
 use rand::RngExt;
@@ -32,8 +33,8 @@ use std::{
 
 /// Visits that make a moment: enough to come by a good part of the hot set.
 const VISITS: u64 = 64;
-/// Pages that are few enough to look at each.
-const FEW: u64 = 64;
+/// Pages that are few enough to look at each: those of one huge page, but not those of the largest.
+const FEW: u64 = PMD_SIZE / PAGE_SIZE;
 /// Of many, one in so many is looked at. Prime, so that it keeps step with nothing.
 const SOME: u64 = 509;
 /// How long such a moment may be.

@@ -1,5 +1,5 @@
 //! `reclaim`: the kernel looks for memory to take and finds the guest's. The whole process is in a control group of its own, which
-//! is asked to give back (`memory.reclaim`), or to give back everything (`memory.force_empty`, version 1).
+//! is asked to give back (`memory.reclaim`), or given less for a moment (`memory.limit_in_bytes`, version 1).
 
 use super::{gone::Eyes, pageout};
 use crate::host::{
@@ -7,7 +7,7 @@ use crate::host::{
     knobs::{Knob, Setting},
 };
 use crate::memory::Backing;
-use crate::ops::{Bed, Done, HostOperation, Made, Operation, OperationError, Rng};
+use crate::ops::{Bed, Done, HostOperation, Made, Operation, OperationError, Rng, syscall};
 use nostale_notifier::{HvaRange, addr::PAGE_SIZE, event::Stage};
 use rand::RngExt;
 use std::{
@@ -29,11 +29,17 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     ..Operation::USUAL
 };
 
+/// Version 2: bytes that are to be reclaimed.
+const RECLAIM: &str = "memory.reclaim";
+/// Version 1: bytes that a group may have, and has.
+const LIMIT: &str = "memory.limit_in_bytes";
+const USED: &str = "memory.usage_in_bytes";
+/// Version 1: with 1 nobody is killed who finds nothing to reclaim; he waits for the limit to be raised, which is soon.
+const PATIENT: (&str, &str) = ("memory.oom_control", "1");
 /// Pages that are looked at.
 const LOOK: u64 = 65536;
-/// Least and most that is asked for at once, in pages.
-const LEAST: u64 = 64;
-const MOST: u64 = 2048;
+/// Most that is asked for at once, in pages.
+const MOST: u64 = 256;
 
 fn settings(facts: &Facts, backing: Backing) -> Vec<Setting> {
     let group = facts.memory_groups.as_ref().map(|groups| Setting::essential(Knob::group(groups.own()), "made"));
@@ -54,17 +60,27 @@ struct Reclaim {
 
 impl HostOperation for Reclaim {
     fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
-        // No claim: reclaim does not mind what else happens to the mapping.
+        let pages = rng.random_range(1..=MOST).min(bed.arena.pages());
+        // The kernel takes what was not used for long, and guests use everything: it begins with what it is told is cold. No claim:
+        // reclaim does not mind what else happens to the mapping. Where there is nothing now, there is nothing cold.
+        let cold = if let Some(claim) = bed.pick(rng, pages, 1) {
+            syscall::advise_gently("madvise(COLD)", claim.range(), libc::MADV_COLD)?
+        } else {
+            false
+        };
+        if !cold {
+            return Ok(Done::Busy);
+        }
         let before = self.eyes.before(self.seen)?;
         bed.note(Stage::OperationStart, bed.arena.home(), 0);
-        self.group.reclaim(rng.random_range(LEAST..=MOST) * PAGE_SIZE)?;
+        self.group.reclaim(pages * PAGE_SIZE)?;
         let gone = self.eyes.gone(&before)?;
         bed.note(Stage::Returned, bed.arena.home(), 0);
         Ok(if gone == 0 { Done::Busy } else { Done::Pages(gone) })
     }
 
     fn method(&self) -> Option<&'static str> {
-        Some(if self.group.unified { "memory.reclaim" } else { "memory.force_empty" })
+        Some(if self.group.unified { RECLAIM } else { LIMIT })
     }
 }
 
@@ -83,28 +99,39 @@ fn write(what: &'static str, path: &Path, text: &str) -> Result<(), OperationErr
 impl Member {
     fn join(groups: &MemoryGroups) -> Result<Self, OperationError> {
         let (dir, unified) = (groups.own(), groups.unified);
-        let gives = dir.join(if unified { "memory.reclaim" } else { "memory.force_empty" });
-        if !gives.exists() {
-            let hint = if unified { "boot Linux 5.19 or later" } else { "use control groups of version 2" };
-            return Err(Need::new(format!("{}", gives.display()), hint).into());
+        if unified && !dir.join(RECLAIM).exists() {
+            return Err(Need::new(RECLAIM, "boot Linux 5.19 or later").into());
         }
         let own = fs::read_to_string("/proc/self/cgroup");
         let own = own.map_err(|source| OperationError::Io { what: "/proc/self/cgroup", source })?;
         let home = PathBuf::from(format!("{}{}", groups.root, current(&own, unified).unwrap_or("/")));
         let member = Self { dir, home, unified };
+        if !unified {
+            write("forbidding the kernel to kill in a control group", &member.dir.join(PATIENT.0), PATIENT.1)?;
+        }
         write("joining a memory control group", &member.dir.join("cgroup.procs"), &std::process::id().to_string())?;
         Ok(member)
     }
 
     fn reclaim(&self, bytes: u64) -> Result<(), OperationError> {
-        let (file, text) =
-            if self.unified { ("memory.reclaim", bytes.to_string()) } else { ("memory.force_empty", "0".to_owned()) };
-        match fs::write(self.dir.join(file), text) {
-            // Less than was asked for, or not everything.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY | libc::EINTR)) => Ok(()),
-            Err(source) => Err(OperationError::Io { what: "reclaiming memory of a control group", source }),
-            Ok(()) => Ok(()),
+        if self.unified {
+            return gently(fs::write(self.dir.join(RECLAIM), bytes.to_string()));
         }
+        let what = "the memory that a control group uses";
+        let used = fs::read_to_string(self.dir.join(USED)).map_err(|source| OperationError::Io { what, source })?;
+        let used: u64 = used.trim().parse().unwrap_or(u64::MAX);
+        let lowered = fs::write(self.dir.join(LIMIT), used.saturating_sub(bytes).to_string());
+        // At once: whoever wants a page meanwhile has to reclaim one first, but nobody should be without.
+        write("giving a control group its memory back", &self.dir.join(LIMIT), "-1")?;
+        gently(lowered)
+    }
+}
+
+/// Less than was asked for, or nothing, is no error.
+fn gently(result: io::Result<()>) -> Result<(), OperationError> {
+    match result {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY | libc::EINTR)) => Ok(()),
+        result => result.map_err(|source| OperationError::Io { what: "reclaiming memory of a control group", source }),
     }
 }
 

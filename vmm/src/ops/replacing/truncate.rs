@@ -30,6 +30,8 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
 
 /// How long to wait for the guest to meet the pages: before they go, and while they are away.
 const PATIENCE: Duration = Duration::from_millis(2);
+/// Least pages of the hot set, which this moves to the end of the arena: some of them stay, so that not all writers wait.
+const HOT: u64 = 32;
 /// An operation in this many takes everything.
 const WHOLE: u32 = 64;
 
@@ -43,7 +45,8 @@ impl HostOperation for Truncate {
         // Nobody takes a spare page while the file ends before it.
         let mut pool = bed.arena.pool();
         let Some(end) = end(bed, &claim, &pool) else { return Ok(Done::Busy) };
-        bed.system.set_hot(claim.first(), claim.range().pages());
+        let hot = claim.range().pages().max(HOT).min(bed.arena.pages());
+        bed.system.set_hot(bed.arena.pages() - hot, hot);
         until_written(bed.system, &claim.pages().take(4).collect::<Vec<_>>(), 4, PATIENCE);
         // A fresh page is told from an old one by its generation, 0.
         let before = bed.arena.next_generation();

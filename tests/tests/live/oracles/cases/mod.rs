@@ -3,6 +3,7 @@
 mod founding;
 mod hugetlb;
 mod migration;
+mod reclaim;
 
 use nostale_vmm::{live::Plant, oracle::Oracle, report::Verdict};
 
@@ -26,5 +27,5 @@ pub(crate) struct Case {
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [founding::CASES, hugetlb::CASES, migration::CASES].into_iter().flatten()
+    [founding::CASES, hugetlb::CASES, migration::CASES, reclaim::CASES].into_iter().flatten()
 }

@@ -57,7 +57,7 @@ impl Plant {
         let replaces = scenario.effects().any(|effect| effect != Effect::Preserves);
         let astray =
             ["mremap", "mremap-merge", "mremap-dontunmap", "mremap-grow", "discard", "fork", "ksm", "uffd-missing", "uffd-move"];
-        let logs = ["soft-dirty", "writeback", "dirty-log", "dirty-ring", "pagemap-scan", "uffd-wp"];
+        let logs = ["soft-dirty", "writeback", "dirty-log", "dirty-ring", "pagemap-scan"];
         let reason = match self {
             Self::StaleTranslation | Self::StillRunning if !scenario.backing.is_shared() => {
                 "private memory has no second mapping for a stale translation to show"

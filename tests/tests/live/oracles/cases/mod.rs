@@ -1,6 +1,9 @@
 //! Planted faults and what they must come to, family by family.
 
 mod founding;
+mod large;
+mod userfault;
+mod vma;
 
 use nostale_vmm::{live::Plant, oracle::Oracle, report::Verdict};
 
@@ -24,5 +27,5 @@ pub(crate) struct Case {
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [founding::CASES].into_iter().flatten()
+    [founding::CASES, large::CASES, userfault::CASES, vma::CASES].into_iter().flatten()
 }

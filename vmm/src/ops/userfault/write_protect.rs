@@ -4,7 +4,6 @@ use super::{
     served,
     server::{Answer, Job, Server},
 };
-use crate::live::Plant;
 use crate::memory::{
     Backing, Span,
     userfault::{Features, Modes},
@@ -23,7 +22,6 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     effect: |backing| served(backing, Effect::Preserves),
     needs: |facts, backing| facts.need_uffd().and_then(|()| facts.need_uffd_feature(wanted(backing))),
     make: |bed, _| Ok(Box::new(WriteProtect { server: Server::start(wanted(bed.arena.backing()))? })),
-    faults: &[Plant::MissedDirty],
     ..Operation::USUAL
 };
 

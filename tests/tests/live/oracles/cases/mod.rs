@@ -2,8 +2,11 @@
 
 mod founding;
 mod hugetlb;
+mod large;
 mod migration;
 mod reclaim;
+mod userfault;
+mod vma;
 
 use nostale_vmm::{live::Plant, oracle::Oracle, report::Verdict};
 
@@ -27,5 +30,5 @@ pub(crate) struct Case {
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [founding::CASES, hugetlb::CASES, migration::CASES, reclaim::CASES].into_iter().flatten()
+    [founding::CASES, hugetlb::CASES, large::CASES, migration::CASES, reclaim::CASES, userfault::CASES, vma::CASES].into_iter().flatten()
 }

@@ -55,7 +55,8 @@ impl Plant {
     #[must_use]
     pub fn impossible(self, scenario: &Scenario, config: &Config, facts: &Facts) -> Option<String> {
         let replaces = scenario.effects().any(|effect| effect != Effect::Preserves);
-        let astray = ["mremap", "mremap-merge", "mremap-dontunmap", "discard", "fork", "memslot-delete"];
+        let astray =
+            ["mremap", "mremap-merge", "mremap-dontunmap", "discard", "fork", "memslot-delete", "guest-memfd", "pre-fault"];
         let logs = ["soft-dirty", "writeback", "dirty-log", "dirty-ring", "pagemap-scan", "uffd-wp"];
         let reason = match self {
             Self::StaleTranslation | Self::StillRunning if !scenario.backing.is_shared() => {

@@ -105,7 +105,7 @@ impl Operation {
         usual: &[],
         effect: |_| Effect::Preserves,
         needs: |_, _| Ok(()),
-        machine: Demands { vm: false, tracking: None },
+        machine: Demands { vm: false, tracking: None, once: false, pre_fault: false },
         settings: |_, _| Vec::new(),
         make: |_, _| Err(OperationError::Unmade),
     };

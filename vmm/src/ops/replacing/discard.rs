@@ -92,19 +92,19 @@ impl Discard {
 }
 
 /// A pipe whose buffers are references to our own physical pages.
-struct PagePipe {
+pub(in crate::ops) struct PagePipe {
     read: File,
     write: OwnedFd,
 }
 
 impl PagePipe {
-    fn new() -> nix::Result<Self> {
+    pub(in crate::ops) fn new() -> nix::Result<Self> {
         let (read, write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK)?;
         Ok(Self { read: read.into(), write })
     }
 
     /// Takes references to the pages at `range`. All or none.
-    fn hold(&self, range: HvaRange) -> bool {
+    pub(in crate::ops) fn hold(&self, range: HvaRange) -> bool {
         let iov = libc::iovec { iov_base: range.start().get() as *mut libc::c_void, iov_len: range.bytes() as usize };
         // SAFETY: vmsplice(2) only takes references to pages that are mapped; where there are none it fails.
         let spliced = unsafe { libc::vmsplice(self.write.as_raw_fd(), &iov, 1, libc::SPLICE_F_NONBLOCK) };
@@ -118,7 +118,7 @@ impl PagePipe {
     }
 
     /// Gives the first page back, and tells what it holds now.
-    fn release(&mut self, buffer: &mut [u8]) -> Result<Snapshot, OperationError> {
+    pub(in crate::ops) fn release(&mut self, buffer: &mut [u8]) -> Result<Snapshot, OperationError> {
         self.read
             .read_exact(buffer)
             .map_err(|source| OperationError::Io { what: "reading discarded pages from a pipe", source })?;

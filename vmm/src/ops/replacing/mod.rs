@@ -5,6 +5,8 @@ mod remap;
 mod remap_file_pages;
 mod replace;
 
+pub(super) use discard::PagePipe;
+
 use super::Operation;
 
 /// These operations.

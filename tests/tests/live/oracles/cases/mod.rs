@@ -1,6 +1,7 @@
 //! Planted faults and what they must come to, family by family.
 
 mod founding;
+mod kvm;
 
 use nostale_vmm::{live::Plant, oracle::Oracle, report::Verdict};
 
@@ -24,5 +25,5 @@ pub(crate) struct Case {
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [founding::CASES].into_iter().flatten()
+    [founding::CASES, kvm::CASES].into_iter().flatten()
 }

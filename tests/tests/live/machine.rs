@@ -5,7 +5,9 @@ use libtest_mimic::{Failed, Trial};
 use nostale_guest::abi::{Program, layout};
 use nostale_notifier::Gpa;
 use nostale_vmm::{
-    machine::{Demands, GuestFinding, Machine, MachineConfig, MachineError, Observer, Privilege, Slot, VcpuFailure, VcpuState},
+    machine::{
+        Demands, GuestFinding, Machine, MachineConfig, MachineError, Observer, Privilege, Slot, SlotFlags, VcpuFailure, VcpuState,
+    },
     memory::{Arena, Backing, Role, System},
 };
 use std::{
@@ -19,6 +21,8 @@ pub(crate) fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
     vec![
         trial(bench, "machine::runs_natively_in_ring_3", None, |_| runs_natively()),
         trial(bench, "machine::pauses_resumes_and_stops", None, |_| pauses_resumes_and_stops()),
+        trial(bench, "machine::nothing_is_lost_while_memslots_come_and_go", None, |_| memslots_come_and_go()),
+        trial(bench, "machine::a_vcpu_that_is_kicked_leaves_the_guest", None, |_| kick()),
         trial(bench, "machine::a_stuck_vcpu_has_a_name", None, |_| a_stuck_vcpu_has_a_name()),
         trial(bench, "machine::an_assertion_carries_file_line_and_operands", None, |_| assertion()),
         trial(bench, "machine::a_triple_fault_is_a_failure", None, |_| triple_fault()),
@@ -114,6 +118,46 @@ fn pauses_resumes_and_stops() -> Result<(), Failed> {
     let counted: Result<u64, _> =
         (0..PAGES).map(|page| rig.arena.snapshot(rig.arena.hva(page)).map(|page| page.counters()[7])).sum();
     assert_eq!(counted?, wrote);
+    Ok(rig.machine.join(BOUND)?)
+}
+
+fn memslots_come_and_go() -> Result<(), Failed> {
+    let rig = start(&[layout::ARENA, layout::ARENA])?;
+    let memslots = rig.machine.vm().memslots();
+    let carried = || rig.machine.views().map(|view| view.carried_out()).sum::<u64>();
+    rig.wait_for(1000)?;
+    let mut rounds = 0;
+    while carried() < 20 {
+        let known = *memslots.over(rig.arena.home()).first().ok_or("the arena has no memslot")?;
+        memslots.change().remove(known.id)?;
+        // In the middle of whatever they are doing, vCPUs find nothing; some are to find it again in the middle of an instruction.
+        std::thread::sleep(Duration::from_micros(50 * (rounds % 8)));
+        let flags = SlotFlags { readonly: rounds % 3 == 0, ..SlotFlags::default() };
+        let id = memslots.change().insert(known.slot, flags)?;
+        if flags.readonly {
+            std::thread::sleep(Duration::from_micros(100));
+            let mut change = memslots.change();
+            change.remove(id)?;
+            change.insert(known.slot, SlotFlags::default())?;
+        }
+        rig.wait_for(100)?;
+        rounds += 1;
+    }
+    rig.machine.stop(BOUND)?;
+    for page in 0..PAGES {
+        let tallied: u64 = (0..2).map(|vcpu| u64::from(rig.system.tally(vcpu)[page as usize].load(Relaxed))).sum();
+        assert_eq!(rig.arena.snapshot(rig.arena.hva(page))?.counters(), [tallied; 8], "page {page}");
+    }
+    Ok(rig.machine.join(BOUND)?)
+}
+
+fn kick() -> Result<(), Failed> {
+    let rig = start(&[layout::ARENA, layout::ARENA])?;
+    rig.wait_for(1000)?;
+    let exits = rig.machine.sample()?.exits;
+    assert!(rig.machine.vm().kick(BOUND));
+    assert!(rig.machine.sample()?.exits > exits, "a vCPU that leaves the guest makes an exit");
+    rig.machine.stop(BOUND)?;
     Ok(rig.machine.join(BOUND)?)
 }
 

@@ -160,7 +160,10 @@ impl<'a> Session<'a> {
         // Choices of their own, so that a layout that was asked for leaves all others as they are.
         let mut shape = Rng::seed_from_u64(config.seed.rotate_left(32) ^ name_hash(&scenario.to_string()));
         let drawn = Layout::draw(&mut shape);
-        let layout = config.layout.unwrap_or(drawn);
+        let layout = match config.layout.unwrap_or(drawn) {
+            Layout::Alias if scenario.demands().is_ok_and(|demands| demands.once) => Layout::Plain,
+            layout => layout,
+        };
         let bases = layout.bases(pages, &mut shape);
         let mut slots = layout.slots(&arena, &bases, &mut shape);
         let end = slots.iter().map(|slot| slot.end().get()).max().unwrap_or(0).next_multiple_of(1 << 30);

@@ -10,14 +10,22 @@ use super::{
     vm::Stuck,
 };
 use crate::memory::System;
-use kvm_bindings::{KVM_CAP_EXIT_ON_EMULATION_FAILURE, kvm_enable_cap};
-use kvm_ioctls::VmFd;
+use kvm_bindings::{KVM_CAP_EXIT_ON_EMULATION_FAILURE, kvm_create_guest_memfd, kvm_enable_cap, kvm_pre_fault_memory};
+use kvm_ioctls::{VcpuFd, VmFd};
 use nix::errno::Errno;
-use nostale_guest::abi::Command;
+use nostale_guest::abi::{Command, PAGE_SIZE};
+use nostale_notifier::Gpa;
 use std::{
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+
+nix::ioctl_readwrite!(pre_fault_memory, kvm_bindings::KVMIO, 0xd5, kvm_pre_fault_memory);
+
+/// `GUEST_MEMFD_FLAG_MMAP`, `GUEST_MEMFD_FLAG_INIT_SHARED` (6.18).
+const MMAP: u64 = 1;
+const INIT_SHARED: u64 = 2;
 
 /// The VM, for those who change it while it runs.
 #[derive(Debug)]
@@ -30,6 +38,8 @@ pub struct Vm {
     tracking: Option<Tracking>,
     exits_on_emulation_failure: bool,
     reach: u64,
+    /// A vCPU that never runs.
+    spare: Option<Mutex<VcpuFd>>,
     pausing: Mutex<()>,
     fd: Arc<VmFd>,
 }
@@ -54,7 +64,7 @@ impl Vm {
         // Without it (before 5.14) an instruction that cannot be interpreted is an exception in the guest, which ends it.
         let exits_on_emulation_failure = fd.enable_cap(&enable).is_ok();
         let pausing = Mutex::new(());
-        Self { rings: None, memslots, views, system, tracking: None, exits_on_emulation_failure, reach, pausing, fd }
+        Self { rings: None, memslots, views, system, tracking: None, exits_on_emulation_failure, reach, spare: None, pausing, fd }
     }
 
     pub(super) fn track(&mut self, tracking: Option<Tracking>, rings: Option<Rings>) {
@@ -65,6 +75,29 @@ impl Vm {
     #[must_use]
     pub const fn reach(&self) -> u64 {
         self.reach
+    }
+
+    pub(super) fn set_spare(&mut self, spare: Option<VcpuFd>) {
+        self.spare = spare.map(Mutex::new);
+    }
+
+    /// Installs translations for the `pages` pages from `gpa` before any vCPU asks for them (`KVM_PRE_FAULT_MEMORY`); gives the pages
+    /// for which that was done.
+    ///
+    /// # Errors
+    /// What KVM says of the first page: EFAULT while its host mapping is away, EAGAIN where an invalidation was faster.
+    pub fn pre_fault(&self, gpa: Gpa, pages: u64) -> Result<u64, Errno> {
+        let spare = self.spare.as_ref().ok_or(Errno::ENODEV)?.lock().unwrap_or_else(PoisonError::into_inner);
+        let size = pages * PAGE_SIZE;
+        let mut range = kvm_pre_fault_memory { gpa: gpa.get(), size, ..kvm_pre_fault_memory::default() };
+        // SAFETY: KVM reads and writes `range`, which lives through the call, and touches no memory of this process but the page
+        // tables of the range.
+        let result = unsafe { pre_fault_memory(spare.as_raw_fd(), &raw mut range) };
+        // What is left of the range is in it, whatever ended the call.
+        match (result, (size - range.size.min(size)) / PAGE_SIZE) {
+            (Err(errno), 0) => Err(errno),
+            (_, done) => Ok(done),
+        }
     }
 
     pub(super) const fn exits_on_emulation_failure(&self) -> bool {
@@ -134,6 +167,18 @@ impl Vm {
         let paused = Paused { vm: self, _only: self.pausing.lock().unwrap_or_else(PoisonError::into_inner) };
         self.views.iter().for_each(VcpuView::forget_resume);
         self.command(Command::Pause, bound, |state| *state == VcpuState::Paused || state.is_final()).map(|()| paused)
+    }
+
+    /// Makes a guest_memfd that this process can map, too, and from which the guest may take shared pages.
+    ///
+    /// # Errors
+    /// What KVM says.
+    pub fn guest_memfd(&self, pages: u64) -> Result<OwnedFd, Errno> {
+        let size = pages * PAGE_SIZE;
+        let create = kvm_create_guest_memfd { size, flags: MMAP | INIT_SHARED, ..kvm_create_guest_memfd::default() };
+        let fd = self.fd.create_guest_memfd(create).map_err(|error| Errno::from_raw(error.errno()))?;
+        // SAFETY: a new descriptor that nobody else owns.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
     pub(super) fn resume(&self) {

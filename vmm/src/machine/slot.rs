@@ -2,7 +2,7 @@
 
 use crate::memory::{Arena, System};
 use nostale_notifier::{Gpa, Hva, HvaRange, addr::PAGE_SIZE};
-use std::fmt;
+use std::{fmt, os::fd::RawFd};
 
 /// Host memory that appears in the guest: an arena's or the system slot's, so that no guest is ever given anything else of this
 /// process. Both must outlive the machine; that pages in them come and go is the point.
@@ -10,32 +10,47 @@ use std::fmt;
 pub struct Slot {
     gpa: Gpa,
     hva: HvaRange,
+    /// A guest_memfd and an offset in it.
+    file: Option<(RawFd, u64)>,
 }
 
 impl Slot {
     /// The arena's pages at home, as guest memory from `gpa`.
     #[must_use]
     pub fn home(gpa: Gpa, arena: &Arena) -> Self {
-        Self { gpa, hva: arena.home() }
+        Self { gpa, hva: arena.home(), file: None }
     }
 
     /// The arena's whole witness, as guest memory from `gpa`: for a guest that is made to use stale translations.
     #[must_use]
     pub fn witness(gpa: Gpa, arena: &Arena) -> Option<Self> {
-        Some(Self { gpa, hva: arena.witness()? })
+        Some(Self { gpa, hva: arena.witness()?, file: None })
     }
 
     /// The place beside the arena where page `first` and following have their doubles ([`Arena::aside`]), from `gpa`.
     #[must_use]
     pub fn aside(gpa: Gpa, arena: &Arena, first: u64, pages: u64) -> Option<Self> {
-        Some(Self { gpa, hva: arena.aside(first, pages)? })
+        Some(Self { gpa, hva: arena.aside(first, pages)?, file: None })
     }
 
     /// The system slot.
     pub(super) fn system(system: &System) -> Option<Self> {
         let region = system.region();
         let hva = HvaRange::new(Hva::new(region.as_ptr() as u64), region.size() as u64 / PAGE_SIZE)?;
-        Some(Self { gpa: Gpa::new(0), hva })
+        Some(Self { gpa: Gpa::new(0), hva, file: None })
+    }
+
+    /// The same, with its memory from `offset` in the guest_memfd `fd`, which is also mapped at its host addresses: KVM takes pages
+    /// from the file and not through the page tables of this process. What is no guest_memfd KVM refuses.
+    #[must_use]
+    pub const fn of_guest_memfd(self, fd: RawFd, offset: u64) -> Self {
+        Self { file: Some((fd, offset)), ..self }
+    }
+
+    /// Its guest_memfd, and the offset in it.
+    #[must_use]
+    pub const fn guest_memfd(&self) -> Option<(RawFd, u64)> {
+        self.file
     }
 
     /// First guest-physical byte.
@@ -71,7 +86,9 @@ impl Slot {
     /// `pages` pages from page `first` of this slot, at the guest-physical addresses that they have in it.
     #[must_use]
     pub fn part(&self, first: u64, pages: u64) -> Option<Self> {
-        Some(Self { gpa: self.gpa.checked_add(first * PAGE_SIZE)?, hva: self.hva.part(first, pages)? })
+        let bytes = first * PAGE_SIZE;
+        let file = self.file.map(|(fd, offset)| (fd, offset + bytes));
+        Some(Self { gpa: self.gpa.checked_add(bytes)?, hva: self.hva.part(first, pages)?, file })
     }
 
     /// The part of this slot that shows `hva`, as far as it does.
@@ -161,11 +178,15 @@ pub struct Demands {
     pub vm: bool,
     /// It uses this way of tracking dirty pages, and no other.
     pub tracking: Option<Tracking>,
+    /// Each page appears once in the guest, and no other view of the arena beside it.
+    pub once: bool,
+    /// It pre-faults: there is a vCPU beside those that run, since KVM lets nobody else use theirs.
+    pub pre_fault: bool,
 }
 
 impl Demands {
     /// An operation of the VM itself.
-    pub const VM: Self = Self { vm: true, tracking: None };
+    pub const VM: Self = Self { vm: true, tracking: None, once: false, pre_fault: false };
 
     /// Both, or `None` where they contradict each other.
     #[must_use]
@@ -174,7 +195,12 @@ impl Demands {
             (Some(one), Some(another)) if one != another => return None,
             (one, another) => one.or(another),
         };
-        Some(Self { vm: self.vm || other.vm, tracking })
+        Some(Self {
+            vm: self.vm || other.vm,
+            tracking,
+            once: self.once || other.once,
+            pre_fault: self.pre_fault || other.pre_fault,
+        })
     }
 }
 
@@ -183,7 +209,7 @@ mod tests {
     use super::*;
 
     fn slot(gpa: u64, hva: u64, pages: u64) -> Slot {
-        Slot { gpa: Gpa::new(gpa), hva: HvaRange::new(Hva::new(hva), pages).expect("aligned") }
+        Slot { gpa: Gpa::new(gpa), hva: HvaRange::new(Hva::new(hva), pages).expect("aligned"), file: None }
     }
 
     #[test]

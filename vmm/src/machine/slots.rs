@@ -7,7 +7,9 @@
 
 use super::slot::{Registered, Slot, SlotFlags, SlotId};
 use crate::memory::Primary;
-use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm_userspace_memory_region};
+use kvm_bindings::{
+    KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm_userspace_memory_region, kvm_userspace_memory_region2,
+};
 use kvm_ioctls::VmFd;
 use nix::errno::Errno;
 use nostale_guest::{
@@ -276,21 +278,38 @@ impl Change<'_> {
     fn set(&self, what: &'static str, id: SlotId, slot: Slot, flags: SlotFlags, bytes: u64) -> Result<(), SlotError> {
         let log = if flags.log { KVM_MEM_LOG_DIRTY_PAGES } else { 0 };
         let readonly = if flags.readonly { KVM_MEM_READONLY } else { 0 };
-        let region = kvm_userspace_memory_region {
-            slot: id.0,
-            flags: log | readonly,
-            guest_phys_addr: slot.gpa().get(),
-            memory_size: bytes,
-            userspace_addr: slot.hva().start().get(),
+        let (gpa, hva) = (slot.gpa().get(), slot.hva().start().get());
+        // The range belongs to the system slot or to an arena, both of which outlive this VM (see `Slot`). Other
+        // mappings never appear in it (see `memory::Zone`).
+        let (call, result) = match slot.guest_memfd().filter(|_| bytes > 0) {
+            None => {
+                let region = kvm_userspace_memory_region {
+                    slot: id.0,
+                    flags: log | readonly,
+                    guest_phys_addr: gpa,
+                    memory_size: bytes,
+                    userspace_addr: hva,
+                };
+                // SAFETY: see above.
+                ("KVM_SET_USER_MEMORY_REGION", unsafe { self.slots.vm.set_user_memory_region(region) })
+            }
+            Some((fd, offset)) => {
+                let region = kvm_userspace_memory_region2 {
+                    slot: id.0,
+                    flags: log | readonly | KVM_MEM_GUEST_MEMFD,
+                    guest_phys_addr: gpa,
+                    memory_size: bytes,
+                    userspace_addr: hva,
+                    guest_memfd_offset: offset,
+                    guest_memfd: fd as u32,
+                    ..kvm_userspace_memory_region2::default()
+                };
+                // SAFETY: see above.
+                ("KVM_SET_USER_MEMORY_REGION2", unsafe { self.slots.vm.set_user_memory_region2(region) })
+            }
         };
-        // SAFETY: the range belongs to the system slot or to an arena, both of which outlive this VM (see `Slot`). Other mappings
-        // never appear in it (see `memory::Zone`).
-        unsafe { self.slots.vm.set_user_memory_region(region) }.map_err(|error| SlotError::Refused {
-            call: "KVM_SET_USER_MEMORY_REGION",
-            what,
-            id,
-            slot,
-            errno: Errno::from_raw(error.errno()),
-        })
+        let refused =
+            |error: kvm_ioctls::Error| SlotError::Refused { call, what, id, slot, errno: Errno::from_raw(error.errno()) };
+        result.map_err(refused)
     }
 }

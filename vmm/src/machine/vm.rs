@@ -153,16 +153,20 @@ impl Machine {
         ring_entries.map_or(Ok(()), |entries| ring::enable(&fd, entries).map_err(ring_error))?;
         let stats = Stats::of(&*fd)?;
         vcpu::install_kick();
+        let make_vcpu = |index: u64| {
+            let vcpu = ioctl("KVM_CREATE_VCPU", fd.create_vcpu(index))?;
+            ioctl("KVM_SET_CPUID2", vcpu.set_cpuid2(&cpuid))?;
+            // One clock, the host's, where KVM lets it (since 5.16); older kernels' guests have one that is good for intervals only.
+            state::set_tsc_offset(&vcpu, 0);
+            let reset = ioctl("KVM_GET_SREGS", vcpu.get_sregs())?;
+            ioctl("KVM_SET_SREGS", vcpu.set_sregs(&boot::special_registers(reset, cr3, config.privilege)))?;
+            ioctl("KVM_SET_REGS", vcpu.set_regs(&boot::registers(entry, index, config.privilege)))?;
+            Ok::<_, MachineError>(vcpu)
+        };
         let mut rings = Vec::new();
         let vcpus = (0..count as u64)
             .map(|index| {
-                let vcpu = ioctl("KVM_CREATE_VCPU", fd.create_vcpu(index))?;
-                ioctl("KVM_SET_CPUID2", vcpu.set_cpuid2(&cpuid))?;
-                // One clock, the host's, where KVM lets it (since 5.16); older kernels' guests have one that is good for intervals only.
-                state::set_tsc_offset(&vcpu, 0);
-                let reset = ioctl("KVM_GET_SREGS", vcpu.get_sregs())?;
-                ioctl("KVM_SET_SREGS", vcpu.set_sregs(&boot::special_registers(reset, cr3, config.privilege)))?;
-                ioctl("KVM_SET_REGS", vcpu.set_regs(&boot::registers(entry, index, config.privilege)))?;
+                let vcpu = make_vcpu(index)?;
                 if let Some(entries) = ring_entries {
                     let map_error = |errno| MachineError::Ioctl { what: "mmap of a vCPU's dirty ring", errno };
                     rings.push(Ring::map(&vcpu, entries).map_err(map_error)?);
@@ -170,8 +174,10 @@ impl Machine {
                 Ok(Vcpu { view: VcpuView::new(), stats: Stats::of(&vcpu)?, thread: None, fd: Some(vcpu) })
             })
             .collect::<Result<Vec<_>, MachineError>>()?;
+        let spare = config.demands.pre_fault.then(|| make_vcpu(count as u64)).transpose()?;
         let views = vcpus.iter().map(|vcpu| vcpu.view.clone()).collect();
         let mut vm = Vm::new(fd, memslots, config.system.clone(), views, reach);
+        vm.set_spare(spare);
         vm.track(config.demands.tracking, ring_entries.map(|_| Rings::new(rings)));
         Ok(Self { vcpus, stats, vm: Arc::new(vm) })
     }

@@ -128,7 +128,7 @@ impl Operation {
         effect: |_| Effect::Preserves,
         not_hugetlb: Some("it works on base pages, of which hugetlb memory has none"),
         needs: |_, _| Ok(()),
-        machine: Demands { vm: false, tracking: None },
+        machine: Demands { vm: false, tracking: None, once: false, pre_fault: false },
         faults: &[],
         rejects: |_, _| None,
         settings: |_, _| Vec::new(),

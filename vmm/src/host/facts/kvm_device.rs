@@ -9,6 +9,9 @@ use kvm_ioctls::Kvm as Handle;
 use nix::errno::Errno;
 use serde::Serialize;
 
+/// `KVM_CAP_GUEST_MEMFD_FLAGS` of include/uapi/linux/kvm.h, since 6.18.
+const CAP_GUEST_MEMFD_FLAGS: u32 = 244;
+
 /// What happened when `/dev/kvm` was used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -54,6 +57,8 @@ pub struct Capabilities {
     pub manual_dirty_log: bool,
     /// `KVM_CAP_GUEST_MEMFD` for an ordinary VM.
     pub guest_memfd: bool,
+    /// `KVM_CAP_GUEST_MEMFD_FLAGS`: kinds of guest_memfd that an ordinary VM may have.
+    pub guest_memfd_flags: u32,
     /// `KVM_CAP_PRE_FAULT_MEMORY`: `KVM_PRE_FAULT_MEMORY` installs translations without a guest access.
     pub pre_fault_memory: bool,
 }
@@ -98,6 +103,7 @@ impl KvmDevice {
             dirty_ring_bytes: ask(KVM_CAP_DIRTY_LOG_RING).max(ask(KVM_CAP_DIRTY_LOG_RING_ACQ_REL)).into(),
             manual_dirty_log: ask(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) > 0,
             guest_memfd: ask(KVM_CAP_GUEST_MEMFD) > 0,
+            guest_memfd_flags: ask(CAP_GUEST_MEMFD_FLAGS),
             pre_fault_memory: ask(KVM_CAP_PRE_FAULT_MEMORY) > 0,
         })
     }

@@ -1,6 +1,6 @@
 //! What it takes to get a usable `/dev/kvm`.
 
-use super::{Facts, KvmDevice, Need, Virtualization};
+use super::{Facts, KvmDevice, Need, Virtualization, kvm_device::Capabilities};
 
 impl Facts {
     /// A KVM that makes VMs, whose memory may change under them, and whose statistics can be read.
@@ -25,10 +25,23 @@ impl Facts {
     /// A guest memory that only the guest maps.
     pub fn need_guest_memfd(&self) -> Result<(), Need> {
         self.need_kvm()?;
-        if self.kvm.device.capabilities().is_some_and(|capabilities| capabilities.guest_memfd) {
+        // MMAP and INIT_SHARED: what an ordinary guest and its VMM use together.
+        const SHARED: u32 = 3;
+        let offers = |offered: &Capabilities| offered.guest_memfd && offered.guest_memfd_flags & SHARED == SHARED;
+        if self.kvm.device.capabilities().is_some_and(offers) {
             return Ok(());
         }
-        Err(Need::new("KVM_CAP_GUEST_MEMFD", "boot Linux 6.18 or later: before, ordinary VMs have none"))
+        Err(Need::new("guest_memfd that can be mapped", "boot Linux 6.18 or later: before, ordinary VMs have none"))
+    }
+
+    /// Translations that are installed before the guest asks for them.
+    pub fn need_pre_fault(&self) -> Result<(), Need> {
+        self.need_kvm()?;
+        if self.kvm.device.capabilities().is_some_and(|capabilities| capabilities.pre_fault_memory) {
+            return Ok(());
+        }
+        let hint = "boot Linux 6.11 or later on a processor with EPT or NPT: there is none for shadow page tables";
+        Err(Need::new("KVM_CAP_PRE_FAULT_MEMORY", hint))
     }
 
     /// A dirty ring.

@@ -138,7 +138,12 @@ impl Facts {
         if kvm.dirty_ring_bytes > 0 {
             text.push(format!("dirty ring {}", bytes(kvm.dirty_ring_bytes)));
         }
-        let optional = [(kvm.binary_stats, "stats"), (kvm.memory_fault_info, "fault info"), (kvm.guest_memfd, "guest_memfd")];
+        let optional = [
+            (kvm.binary_stats, "stats"),
+            (kvm.memory_fault_info, "fault info"),
+            (kvm.guest_memfd, "guest_memfd"),
+            (kvm.pre_fault_memory, "pre-fault"),
+        ];
         text.extend(optional.iter().filter(|(there, _)| *there).map(|(_, name)| (*name).to_owned()));
         match self.need_kvm() {
             Ok(()) => Row::new("kvm", State::Good, text.join(", ")),

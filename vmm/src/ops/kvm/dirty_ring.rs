@@ -22,7 +22,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     summary: "KVM's dirty rings: taken out and reset while vCPUs fill them; each written page must have been in one",
     usual: &[Backing::ANON, Backing::MEMFD],
     needs: |facts: &Facts, _| facts.need_dirty_ring(),
-    machine: Demands { vm: true, tracking: Some(Tracking::Ring { entries: ENTRIES }) },
+    machine: Demands { tracking: Some(Tracking::Ring { entries: ENTRIES }), ..Demands::VM },
     make: |_, _| Ok(Box::new(DirtyRing)),
     faults: &[Plant::MissedDirty],
     ..Operation::USUAL

@@ -49,18 +49,20 @@ impl HostOperation for Delete {
         shut::inspect(bed, &claim, claim.range(), generation, "other memory had taken its place", |_| true);
         bed.note(Stage::Witnessed, claim.range(), generation);
         back(bed, &claim, aside, cut, rng)?;
+        drop(claim);
+        shut::settle(bed);
         Ok(Done::Pages(pages))
     }
 }
 
 /// The arena's own pages take their place again; the others are watched, counted and given up.
-fn back(bed: &Bed<'_>, claim: &Span, aside: HvaRange, cut: Cut<'_>, rng: &mut Rng) -> Result<(), OperationError> {
+pub(super) fn back(bed: &Bed<'_>, claim: &Span, aside: HvaRange, cut: Cut<'_>, rng: &mut Rng) -> Result<(), OperationError> {
     let generation = bed.arena.next_generation();
     bed.take_back(claim);
-    let stamped = bed.stamp_generation(claim.range(), generation);
     cut.mend()?;
     let retired = bed.retire(claim, aside, generation);
-    if stamped {
+    // Not before: third threads look at the arena's own pages, and what they see they announce.
+    if bed.stamp_generation(claim.range(), generation) {
         bed.publish(claim, generation);
     }
     bed.note(Stage::Restored, claim.range(), generation);

@@ -3,10 +3,12 @@
 mod cut;
 mod dirty_log;
 mod dirty_ring;
+mod guest_memfd;
 mod logged;
 mod memslot_delete;
 mod memslot_move;
 mod memslot_readonly;
+mod pre_fault;
 mod shut;
 
 use super::Operation;
@@ -18,4 +20,6 @@ pub(super) static OPERATIONS: &[&Operation] = &[
     &memslot_move::OPERATION,
     &memslot_delete::OPERATION,
     &memslot_readonly::OPERATION,
+    &guest_memfd::OPERATION,
+    &pre_fault::OPERATION,
 ];

@@ -1,7 +1,7 @@
 //! Other pages, or none, in the place of those that were there.
 
 mod discard;
-mod pipe;
+pub(in crate::ops) mod pipe;
 mod remap;
 mod remap_file_pages;
 mod replace;

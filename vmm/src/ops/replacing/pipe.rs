@@ -15,7 +15,7 @@ use std::{
 };
 
 /// A pipe whose buffers are references to our own physical pages.
-pub(super) struct PagePipe {
+pub(in crate::ops) struct PagePipe {
     read: File,
     write: OwnedFd,
     buffer: Vec<u8>,
@@ -23,22 +23,22 @@ pub(super) struct PagePipe {
 
 impl PagePipe {
     /// Pages that a pipe holds by default.
-    pub(super) const MOST: u64 = 16;
+    pub(in crate::ops) const MOST: u64 = 16;
 
-    pub(super) fn new() -> nix::Result<Self> {
+    pub(in crate::ops) fn new() -> nix::Result<Self> {
         let (read, write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK)?;
         Ok(Self { read: read.into(), write, buffer: vec![0; PAGE_SIZE as usize] })
     }
 
     /// Takes references to claimed pages, half of the time: to as many as a pipe holds, and says to which.
-    pub(super) fn hold_some(&self, claim: &Span, rng: &mut Rng) -> Option<Span> {
+    pub(in crate::ops) fn hold_some(&self, claim: &Span, rng: &mut Rng) -> Option<Span> {
         let pages = claim.range().pages().min(Self::MOST);
         let held = claim.part(rng.random_range(0..=claim.range().pages() - pages), pages)?;
         (rng.random_bool(0.5) && self.hold(held.range())).then_some(held)
     }
 
     /// Takes references to the pages at `range`. All or none.
-    fn hold(&self, range: HvaRange) -> bool {
+    pub(in crate::ops) fn hold(&self, range: HvaRange) -> bool {
         let iov = libc::iovec { iov_base: range.start().get() as *mut libc::c_void, iov_len: range.bytes() as usize };
         // SAFETY: vmsplice(2) only takes references to pages that are mapped; where there are none it fails.
         let spliced = unsafe { libc::vmsplice(self.write.as_raw_fd(), &iov, 1, libc::SPLICE_F_NONBLOCK) };
@@ -52,7 +52,7 @@ impl PagePipe {
     }
 
     /// Gives all pages back, which `generation` has taken from the guest, and judges what they hold now.
-    pub(super) fn inspect(&mut self, bed: &Bed<'_>, held: &Span, generation: u64) -> Result<(), OperationError> {
+    pub(in crate::ops) fn inspect(&mut self, bed: &Bed<'_>, held: &Span, generation: u64) -> Result<(), OperationError> {
         for page in held.pages() {
             let old = self.release()?;
             // A part of a large folio that is in use elsewhere (by our pipe, say) is zeroed in its place instead of replaced

@@ -2,6 +2,7 @@
 
 mod founding;
 mod hugetlb;
+mod kvm;
 mod large;
 mod migration;
 mod reclaim;
@@ -30,5 +31,15 @@ pub(crate) struct Case {
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [founding::CASES, hugetlb::CASES, large::CASES, migration::CASES, reclaim::CASES, userfault::CASES, vma::CASES].into_iter().flatten()
+    let families = [
+        founding::CASES,
+        hugetlb::CASES,
+        kvm::CASES,
+        large::CASES,
+        migration::CASES,
+        reclaim::CASES,
+        userfault::CASES,
+        vma::CASES,
+    ];
+    families.into_iter().flatten()
 }

@@ -1,0 +1,88 @@
+//! KVM's own side: memslots and logs.
+
+use super::Case;
+use nostale_vmm::{live::Plant, oracle::Oracle, report::Verdict};
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "a_write_that_the_dirty_log_missed",
+        operation: "dirty-log",
+        backing: "anon",
+        plant: Plant::MissedDirty,
+        verdict: Verdict::Violation,
+        oracle: Some(Oracle::Permission),
+        reason: "permission",
+    },
+    Case {
+        name: "a_write_that_the_dirty_ring_missed",
+        operation: "dirty-ring",
+        backing: "anon",
+        plant: Plant::MissedDirty,
+        verdict: Verdict::Violation,
+        oracle: Some(Oracle::Permission),
+        reason: "permission",
+    },
+    Case {
+        name: "a_write_to_a_read_only_memslot",
+        operation: "memslot-readonly",
+        backing: "memfd",
+        plant: Plant::StaleTranslation,
+        verdict: Verdict::Violation,
+        oracle: Some(Oracle::Permission),
+        reason: "permission",
+    },
+    Case {
+        name: "a_write_where_a_memslot_was_before_it_moved",
+        operation: "memslot-move",
+        backing: "memfd",
+        plant: Plant::StaleTranslation,
+        verdict: Verdict::Violation,
+        oracle: Some(Oracle::Permission),
+        reason: "permission",
+    },
+    Case {
+        name: "a_write_to_the_memory_of_a_deleted_memslot",
+        operation: "memslot-delete",
+        backing: "memfd",
+        plant: Plant::StaleTranslation,
+        verdict: Verdict::Violation,
+        oracle: Some(Oracle::Freshness),
+        reason: "freshness",
+    },
+    Case {
+        name: "finality_of_memory_that_stood_in_for_a_memslots_own",
+        operation: "memslot-delete",
+        backing: "anon",
+        plant: Plant::StrayWrite,
+        verdict: Verdict::Violation,
+        oracle: Some(Oracle::Finality),
+        reason: "finality",
+    },
+    Case {
+        name: "finality_of_pages_of_a_guest_memfd",
+        operation: "guest-memfd",
+        backing: "anon",
+        plant: Plant::StrayWrite,
+        verdict: Verdict::Violation,
+        oracle: Some(Oracle::Finality),
+        reason: "finality",
+    },
+    Case {
+        name: "freshness_of_pages_of_a_guest_memfd",
+        operation: "guest-memfd",
+        backing: "memfd",
+        plant: Plant::StaleTranslation,
+        verdict: Verdict::Violation,
+        oracle: Some(Oracle::Freshness),
+        reason: "freshness",
+    },
+    Case {
+        name: "finality_of_pages_that_are_pre_faulted",
+        operation: "pre-fault",
+        backing: "anon",
+        plant: Plant::StrayWrite,
+        verdict: Verdict::Violation,
+        oracle: Some(Oracle::Finality),
+        reason: "finality",
+    },
+];

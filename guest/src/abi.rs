@@ -138,8 +138,8 @@ pub struct VcpuBlock {
     pub program: AtomicU64,
     /// Seed of the walk.
     pub seed: u64,
-    /// Where this vCPU finds arena page 0: [`layout::ARENA`], unless a fault is planted.
-    pub arena: u64,
+    /// Where this vCPU finds arena page 0; looked at before every visit, since the host may move it.
+    pub arena: AtomicU64,
     /// Where its tally starts.
     pub tally: u64,
     /// What the guest counts.

@@ -45,7 +45,7 @@ macro_rules! guest_assert {
 extern "C" fn main(control: &'static Control, block: &'static VcpuBlock) -> ! {
     guest_assert!(block, control.magic, ==, ABI_MAGIC);
     guest_assert!(block, control.pages, >, 0u64);
-    guest_assert!(block, block.arena % crate::abi::PAGE_SIZE, ==, 0u64);
+    guest_assert!(block, block.arena.load(Relaxed) % crate::abi::PAGE_SIZE, ==, 0u64);
 
     let mut walk = Walk::new(block.seed, control.pages, Habit::of(block.index));
     block.counts.last_tsc.store(rdtsc(), Relaxed);
@@ -92,7 +92,7 @@ fn next(control: &Control, walk: &mut Walk) -> u64 {
 fn page_at(block: &VcpuBlock, index: u64) -> Page<'static> {
     // SAFETY: the host gave this vCPU an arena of `control.pages` pages; an access whose host mapping is gone for the moment
     // does not fault in the guest, the host retries it.
-    unsafe { Page::at((block.arena + index * crate::abi::PAGE_SIZE) as *const u8) }
+    unsafe { Page::at((block.arena.load(Relaxed) + index * crate::abi::PAGE_SIZE) as *const u8) }
 }
 
 fn bare_batch(control: &Control, block: &VcpuBlock, walk: &mut Walk) {

@@ -6,7 +6,7 @@ use nostale_tests::median::median;
 use nostale_vmm::{
     host::facts::Facts,
     live::{self, Config, Scenario},
-    machine::{Demands, GuestFinding, Machine, MachineConfig, Observer, Privilege, Slot},
+    machine::{Demands, GuestFinding, Layout, Machine, MachineConfig, Observer, Privilege, Slot},
     memory::{Arena, Backing, Role, System},
 };
 use std::{
@@ -47,7 +47,17 @@ fn main() -> ExitCode {
 
 fn config(pages: u64) -> Config {
     let file_dir = std::env::temp_dir();
-    Config { vcpus: VCPUS, host_writers: 0, pages, seed: 1, file_dir, stall_bound: BOUND, plant: None, until_violation: false }
+    Config {
+        vcpus: VCPUS,
+        host_writers: 0,
+        pages,
+        seed: 1,
+        file_dir,
+        stall_bound: BOUND,
+        plant: None,
+        until_violation: false,
+        layout: Some(Layout::Plain),
+    }
 }
 
 /// Every check on against the bare increments, by turns in one VM, over the same pages in the same order.

@@ -34,6 +34,7 @@ impl Bench {
             stall_bound: Duration::from_secs(30),
             plant,
             until_violation: false,
+            layout: None,
         }
     }
 }

@@ -9,7 +9,7 @@ pub(super) use matrix::MatrixOptions;
 pub(super) use mutate::MutateOptions;
 
 use super::size::{Size, parse_seconds, parse_seed};
-use crate::{live::Plant, report::Format};
+use crate::{live::Plant, machine::Layout, report::Format};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
 use nostale_notifier::compile::MemoryModel;
 use std::{path::PathBuf, time::Duration};
@@ -118,6 +118,10 @@ pub(super) struct RunOptions {
     /// kernel-message)
     #[arg(long, value_name = "FAULT", value_parser = |name: &str| name.parse::<Plant>())]
     pub(super) plant: Option<Plant>,
+    /// How memory appears in the guest: plain, split (several memslots), alias (twice), unaligned (no huge page fits)
+    /// [default: drawn from the seed for each scenario]
+    #[arg(long, value_name = "LAYOUT", value_parser = |name: &str| name.parse::<Layout>())]
+    pub(super) layout: Option<Layout>,
 }
 
 /// Options of `nostale check`.

@@ -72,6 +72,7 @@ fn request(options: &MatrixOptions) -> Result<RunRequest, live::Impossible> {
         stall_bound: options.stall_bound,
         plant: options.plant,
         until_violation: options.until_violation,
+        layout: options.layout,
     };
     // Of a host about which nothing is known: this one's memory is not the machine's.
     choices.config(&Facts::gather_at(Path::new("/nonexistent")))?;
@@ -83,6 +84,7 @@ fn request(options: &MatrixOptions) -> Result<RunRequest, live::Impossible> {
         stall_bound_seconds: options.stall_bound.as_secs_f64(),
         plant: options.plant.map(|plant| plant.name().to_owned()),
         until_violation: options.until_violation,
+        layout: options.layout.map(|layout| layout.name().to_owned()),
         ..RunRequest::default()
     })
 }

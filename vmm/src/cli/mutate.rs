@@ -5,6 +5,7 @@ use super::{
     args::{Common, MutateOptions},
     interrupt, machine, output,
 };
+use crate::machine::Layout;
 use crate::{
     host::clock,
     inside::{Event, Plan, RunRequest},
@@ -52,6 +53,7 @@ pub(super) fn mutate(options: &MutateOptions, common: &Common) -> Result<ExitCod
             seconds: REACH_SECONDS * plan.len() as f64,
             seed: Some(seed),
             stall_bound_seconds: options.stall_bound.as_secs_f64(),
+            layout: Some(Layout::Plain.name().to_owned()),
             ..RunRequest::default()
         },
         kvm_vcpus: options.vcpus.unwrap_or(KVM_VCPUS),

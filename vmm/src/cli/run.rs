@@ -69,6 +69,7 @@ fn choices(options: &RunOptions) -> Choices {
         stall_bound: options.stall_bound,
         plant: options.plant,
         until_violation: options.until_violation,
+        layout: options.layout,
     }
 }
 

@@ -1,7 +1,7 @@
 //! How scenarios are run.
 
 use super::Plant;
-use crate::{host::clock, host::facts::Facts, report::units::bytes};
+use crate::{host::clock, host::facts::Facts, machine::Layout, report::units::bytes};
 use nostale_guest::abi::MAX_VCPUS;
 use nostale_notifier::addr::PAGE_SIZE;
 use std::{path::PathBuf, time::Duration};
@@ -33,6 +33,8 @@ pub struct Config {
     pub plant: Option<Plant>,
     /// Whether to stop at the first violation: the scenario at once, and with it the run.
     pub until_violation: bool,
+    /// How memory appears in the guest; otherwise each scenario draws one.
+    pub layout: Option<Layout>,
 }
 
 /// What somebody asks for; what they leave open is decided here.
@@ -54,6 +56,8 @@ pub struct Choices {
     pub plant: Option<Plant>,
     /// Whether to stop at the first violation.
     pub until_violation: bool,
+    /// How memory appears in the guest; otherwise each scenario draws one.
+    pub layout: Option<Layout>,
 }
 
 /// A choice that is impossible, under the name that it has on the command line.
@@ -116,6 +120,7 @@ impl Choices {
             stall_bound: self.stall_bound,
             plant: self.plant,
             until_violation: self.until_violation,
+            layout: self.layout,
         })
     }
 }

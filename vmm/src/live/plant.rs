@@ -55,7 +55,7 @@ impl Plant {
     #[must_use]
     pub fn impossible(self, scenario: &Scenario, config: &Config, facts: &Facts) -> Option<String> {
         let replaces = scenario.effects().any(|effect| effect != Effect::Preserves);
-        let astray = ["mremap", "mremap-merge", "mremap-dontunmap", "discard", "fork"];
+        let astray = ["mremap", "mremap-merge", "mremap-dontunmap", "discard", "fork", "memslot-delete"];
         let logs = ["soft-dirty", "writeback", "dirty-log", "dirty-ring", "pagemap-scan", "uffd-wp"];
         let migrates = scenario.operations.iter().any(|operation| operation.name.starts_with("live-migrate"));
         let reason = match self {

@@ -135,6 +135,6 @@ pub fn run(
 }
 
 fn not_run(scenario: &Scenario, config: &Config, verdict: Verdict, reason: String, each: Duration) -> ScenarioResult {
-    let replay = replay(scenario, config, each.as_secs_f64());
+    let replay = replay(scenario, config, None, each.as_secs_f64());
     ScenarioResult::without_run(&scenario.name(), scenario.backing.name(), verdict, reason, replay)
 }

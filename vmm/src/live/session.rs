@@ -10,17 +10,14 @@ use super::{
 };
 use crate::{
     host::facts::Facts,
-    machine::{GuestFinding, Machine, MachineConfig, MachineError, Observer, Privilege, Sample, Slot},
+    machine::{GuestFinding, Layout, Machine, MachineConfig, MachineError, Observer, Privilege, Sample, Slot},
     memory::{Arena, ArenaError, Role, System},
     ops::{Effect, HostOperation, OperationError, Rng},
     oracle::{Access, Oracle, Violation, Watch, freshness, progress::Progress},
     report::ScenarioResult,
 };
-use nostale_guest::{
-    abi::{Program, layout},
-    page::VALUE,
-};
-use nostale_notifier::{Gpa, addr::PAGE_SIZE};
+use nostale_guest::{abi::Program, page::VALUE};
+use nostale_notifier::Gpa;
 use rand::{RngExt, SeedableRng};
 use std::{
     sync::{
@@ -146,6 +143,8 @@ pub fn bare_rate(scenario: &Scenario, config: &Config, facts: &Facts, time: Dura
 pub(super) struct Session<'a> {
     scenario: &'a Scenario,
     config: &'a Config,
+    layout: Layout,
+    slots: Vec<Slot>,
     ground: Arc<Ground>,
     operations: Vec<Box<dyn HostOperation>>,
     rng: Rng,
@@ -157,11 +156,21 @@ impl<'a> Session<'a> {
         let mut rng = Rng::seed_from_u64(config.seed ^ name_hash(&scenario.to_string()));
         let arena = Arc::new(Arena::new(scenario.backing, config.pages, &config.file_dir)?);
         let stale = config.plant.is_some_and(Plant::is_stale) && arena.witness().is_some();
+        // Choices of their own, so that a layout that was asked for leaves all others as they are.
+        let mut shape = Rng::seed_from_u64(config.seed.rotate_left(32) ^ name_hash(&scenario.to_string()));
+        let drawn = Layout::draw(&mut shape);
+        let layout = config.layout.unwrap_or(drawn);
+        let bases = layout.bases(config.pages, &mut shape);
+        let mut slots = layout.slots(&arena, &bases, &mut shape);
+        let end = slots.iter().map(|slot| slot.end().get()).max().unwrap_or(0).next_multiple_of(1 << 30);
+        if stale {
+            slots.extend(Slot::witness(Gpa::new(end), &arena));
+        }
         let roles: Vec<Role> = (0..config.vcpus)
             .map(|vcpu| Role {
                 program: Program::Storm,
                 seed: rng.random(),
-                arena: if stale && vcpu == 0 { alias_gpa(config.pages) } else { layout::ARENA },
+                arena: if stale && vcpu == 0 { end } else { bases[vcpu % bases.len()] },
             })
             .collect();
         let system = System::new(config.pages, &roles).map_err(SessionError::System)?;
@@ -173,7 +182,7 @@ impl<'a> Session<'a> {
         let lies = config.plant == Some(Plant::UnwrittenValue);
         let of = config.host_writers as u64;
         ground.writers = (0..of).map(|number| HostWriter::new(number, of, config.pages, !replaces, lies)).collect();
-        Ok(Self { scenario, config, ground: Arc::new(ground), operations, rng, replaces })
+        Ok(Self { scenario, config, layout, slots, ground: Arc::new(ground), operations, rng, replaces })
     }
 
     /// How long threads may take to stop.
@@ -240,7 +249,9 @@ impl<'a> Session<'a> {
         judge::parked(&bed);
         let check_us = check.elapsed().as_secs_f64() * 1e6;
         let kvm = watching.with_most(after.since(&before));
-        let run = Run { ground: &self.ground, seconds, start_us, check_us, lost, kvm, method, watching, failed: ended.failed };
+        let layout = self.layout;
+        let run =
+            Run { ground: &self.ground, layout, seconds, start_us, check_us, lost, kvm, method, watching, failed: ended.failed };
         Ok(verdict::conclude(self.scenario, self.config, run))
     }
 
@@ -285,15 +296,10 @@ impl<'a> Session<'a> {
     }
 
     fn machine(&self) -> Result<Machine, MachineError> {
-        let arena = &self.ground.arena;
-        let mut slots = vec![Slot::home(Gpa::new(layout::ARENA), arena)];
-        if self.config.plant.is_some_and(Plant::is_stale) {
-            slots.extend(Slot::witness(Gpa::new(alias_gpa(self.config.pages)), arena));
-        }
         let privilege = if self.config.plant == Some(Plant::Ring0) { Privilege::Supervisor } else { Privilege::User };
         // Contradictory demands make no scenario that is run.
         let demands = self.scenario.demands().unwrap_or_default();
-        Machine::new(&MachineConfig { system: &self.ground.system, slots: &slots, privilege, demands })
+        Machine::new(&MachineConfig { system: &self.ground.system, slots: &self.slots, privilege, demands })
     }
 
     /// Waits for the first write of each vCPU. One that fails or takes too long is noted, not an error: it is the kernel's doing.
@@ -323,11 +329,6 @@ impl<'a> Session<'a> {
             watching.look(machine, &self.ground, progress);
         }
     }
-}
-
-/// Where a second memslot shows the witness to a guest that is made to use a stale translation.
-fn alias_gpa(pages: u64) -> u64 {
-    (layout::ARENA + pages * PAGE_SIZE).next_multiple_of(1 << 30)
 }
 
 /// FNV-1a: the same scenario gets the same random choices, whichever others run beside it.

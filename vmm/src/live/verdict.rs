@@ -3,7 +3,7 @@
 use super::{Config, Scenario, judge, threads::Ground, watching::Watching};
 use crate::{
     host::clock,
-    machine::Sample,
+    machine::{Layout, Sample},
     ops::{Effect, OperationError},
     oracle::{Findings, Oracle, Violation, vacuity},
     report::{OperationCount, ScenarioResult, Verdict},
@@ -15,6 +15,7 @@ use std::sync::{PoisonError, atomic::Ordering::Relaxed};
 /// What is known when a scenario's threads have ended.
 pub(super) struct Run<'a> {
     pub(super) ground: &'a Ground,
+    pub(super) layout: Layout,
     pub(super) seconds: f64,
     pub(super) start_us: f64,
     pub(super) check_us: f64,
@@ -27,7 +28,7 @@ pub(super) struct Run<'a> {
 
 /// The verdict on a scenario, and everything that is known about it.
 pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> ScenarioResult {
-    let Run { ground, seconds, start_us, check_us, lost, kvm, method, watching, failed } = run;
+    let Run { ground, layout, seconds, start_us, check_us, lost, kvm, method, watching, failed } = run;
     let (visits, write_visits) = judge::visits(&ground.system);
     let host_visits: u64 = ground.writers.iter().map(|writer| writer.visits.load(Relaxed)).sum();
     let by_operation: Vec<_> = ground
@@ -81,6 +82,7 @@ pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> Sc
         reason,
         method,
         migration,
+        layout: Some(layout.to_string()),
         seconds,
         operations,
         operations_per_second: operations as f64 / seconds,
@@ -103,7 +105,7 @@ pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> Sc
         check_us,
         kvm,
         violations,
-        replay: replay(scenario, config, seconds),
+        replay: replay(scenario, config, Some(layout), seconds),
     }
 }
 
@@ -124,8 +126,11 @@ fn unseen(scenario: &Scenario, witnessed: u64, sightings: u64) -> Option<String>
 }
 
 /// The line that runs this scenario alone, with the same choices.
-pub(super) fn replay(scenario: &Scenario, config: &Config, seconds: f64) -> String {
+pub(super) fn replay(scenario: &Scenario, config: &Config, layout: Option<Layout>, seconds: f64) -> String {
     let mut more = config.plant.map_or(String::new(), |plant| format!(" --plant {plant}"));
+    if let Some(layout) = layout.or(config.layout) {
+        more += &format!(" --layout {layout}");
+    }
     if scenario.backing.has_file() && config.file_dir != std::env::temp_dir() {
         more += &format!(" --file-dir {}", config.file_dir.display());
     }

@@ -29,6 +29,7 @@ pub struct Vm {
     system: System,
     tracking: Option<Tracking>,
     exits_on_emulation_failure: bool,
+    reach: u64,
     pausing: Mutex<()>,
     fd: Arc<VmFd>,
 }
@@ -47,17 +48,23 @@ impl Drop for Paused<'_> {
 }
 
 impl Vm {
-    pub(super) fn new(fd: Arc<VmFd>, memslots: Memslots, system: System, views: Vec<VcpuView>) -> Self {
+    pub(super) fn new(fd: Arc<VmFd>, memslots: Memslots, system: System, views: Vec<VcpuView>, reach: u64) -> Self {
         let mut enable = kvm_enable_cap { cap: KVM_CAP_EXIT_ON_EMULATION_FAILURE, ..kvm_enable_cap::default() };
         enable.args[0] = 1;
         // Without it (before 5.14) an instruction that cannot be interpreted is an exception in the guest, which ends it.
         let exits_on_emulation_failure = fd.enable_cap(&enable).is_ok();
         let pausing = Mutex::new(());
-        Self { rings: None, memslots, views, system, tracking: None, exits_on_emulation_failure, pausing, fd }
+        Self { rings: None, memslots, views, system, tracking: None, exits_on_emulation_failure, reach, pausing, fd }
     }
 
     pub(super) fn track(&mut self, tracking: Option<Tracking>, rings: Option<Rings>) {
         (self.tracking, self.rings) = (tracking, rings);
+    }
+
+    /// First guest-physical byte that the guest's own page tables do not reach.
+    #[must_use]
+    pub const fn reach(&self) -> u64 {
+        self.reach
     }
 
     pub(super) const fn exits_on_emulation_failure(&self) -> bool {

@@ -16,7 +16,7 @@ use nostale_guest::{
 };
 use nostale_notifier::{Gpa, Hva, HvaRange};
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError, TryLockError,
     atomic::{
         AtomicU64,
         Ordering::{AcqRel, Acquire},
@@ -72,6 +72,7 @@ pub struct Memslots {
     table: Mutex<Table>,
     /// Odd while a change is under way.
     version: AtomicU64,
+    reserved: Mutex<()>,
 }
 
 /// The version of a VM as it is made, in one change.
@@ -101,7 +102,7 @@ pub(super) enum Carried {
 
 impl Memslots {
     pub(super) fn new(vm: Arc<VmFd>) -> Self {
-        Self { vm, table: Mutex::default(), version: AtomicU64::new(0) }
+        Self { vm, table: Mutex::default(), version: AtomicU64::new(0), reserved: Mutex::new(()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -126,6 +127,16 @@ impl Memslots {
     /// When there is none.
     pub fn get(&self, id: SlotId) -> Result<Registered, SlotError> {
         self.lock().present.iter().find(|known| known.id == id).copied().ok_or(SlotError::Unknown(id))
+    }
+
+    /// Reserves the memslots for an operation of several changes, or for a log that must not break off; `None` while another has them.
+    #[must_use]
+    pub fn reserve(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.reserved.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Begins a change. Until it ends, accesses that meet no memslot wait.

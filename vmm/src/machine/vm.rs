@@ -139,9 +139,10 @@ impl Machine {
         }
         // Room for memslots that are moved behind the last one.
         let end = slots().map(|slot| slot.end().get()).max().unwrap_or(0);
-        let moved = config.slots.iter().map(Slot::pages).max().unwrap_or(0) * PAGE_SIZE;
+        let moved = config.slots.iter().map(|slot| slot.pages() * PAGE_SIZE).sum::<u64>();
+        let reach = (end.next_multiple_of(1 << 30) + moved).next_multiple_of(1 << 30);
         let memory = system_memory(config.system)?;
-        let cr3 = boot::write_page_tables(&memory, (end + moved).next_multiple_of(1 << 30))?;
+        let cr3 = boot::write_page_tables(&memory, reach)?;
         let entry = boot::load_image(&memory)?;
         let cpuid = ioctl("KVM_GET_SUPPORTED_CPUID", kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES))?;
         let ring_entries = match config.demands.tracking {
@@ -170,7 +171,7 @@ impl Machine {
             })
             .collect::<Result<Vec<_>, MachineError>>()?;
         let views = vcpus.iter().map(|vcpu| vcpu.view.clone()).collect();
-        let mut vm = Vm::new(fd, memslots, config.system.clone(), views);
+        let mut vm = Vm::new(fd, memslots, config.system.clone(), views, reach);
         vm.track(config.demands.tracking, ring_entries.map(|_| Rings::new(rings)));
         Ok(Self { vcpus, stats, vm: Arc::new(vm) })
     }

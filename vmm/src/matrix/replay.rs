@@ -13,7 +13,7 @@ const USUAL_NODES: u32 = 2;
 const USUAL_MEMORY: u64 = 2 << 30;
 
 pub(super) fn replay(plan: &MatrixPlan<'_>, asked: &str, pair: &Pair, seconds: f64) -> String {
-    let RunRequest { vcpus, host_writers, memory_bytes, plant, .. } = &plan.request;
+    let RunRequest { vcpus, host_writers, memory_bytes, plant, layout, .. } = &plan.request;
     let mut line = format!(
         "nostale matrix --kernel {} --ops {} --backing {} --vcpus {} --host-writers {host_writers} --memory {} --seconds {} --seed {:#x}",
         quoted(asked),
@@ -27,6 +27,9 @@ pub(super) fn replay(plan: &MatrixPlan<'_>, asked: &str, pair: &Pair, seconds: f
     let mut add = |option: &str, value: &str| line.push_str(&format!(" --{option} {value}"));
     if let Some(plant) = plant {
         add("plant", plant);
+    }
+    if let Some(layout) = layout {
+        add("layout", layout);
     }
     let MachineShape { cpus, memory_bytes, nodes, append } = &plan.machines.shape;
     if *cpus != USUAL_CPUS {

@@ -65,7 +65,7 @@ impl System {
                 block.index = index as u64;
                 block.program.store(role.program as u64, Relaxed);
                 block.seed = role.seed;
-                block.arena = role.arena;
+                block.arena.store(role.arena, Relaxed);
                 block.tally = layout::tally(pages, index as u64);
             }
         }

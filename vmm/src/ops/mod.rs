@@ -8,6 +8,7 @@ mod bed;
 mod hot;
 mod huge;
 mod journey;
+mod kvm;
 mod moving;
 mod own_vma;
 mod protecting;
@@ -122,7 +123,14 @@ impl fmt::Debug for Operation {
 
 /// All operations, family by family, in the order in which people are shown them.
 pub fn all() -> impl Iterator<Item = &'static Operation> + Clone {
-    let families = [moving::OPERATIONS, replacing::OPERATIONS, huge::OPERATIONS, protecting::OPERATIONS, journey::OPERATIONS];
+    let families = [
+        moving::OPERATIONS,
+        replacing::OPERATIONS,
+        huge::OPERATIONS,
+        protecting::OPERATIONS,
+        kvm::OPERATIONS,
+        journey::OPERATIONS,
+    ];
     families.into_iter().flatten().copied()
 }
 

@@ -161,6 +161,9 @@ pub struct ScenarioResult {
     /// Migrations of the guest, where there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migration: Option<Figures>,
+    /// How memory appeared in the guest.
+    #[serde(default)]
+    pub layout: Option<String>,
     /// From the first operation to the end of the last.
     #[serde(deserialize_with = "number_or_none")]
     pub seconds: f64,
@@ -226,6 +229,7 @@ impl ScenarioResult {
             reason: Some(reason),
             method: None,
             migration: None,
+            layout: None,
             seconds: 0.0,
             operations: 0,
             operations_per_second: 0.0,

@@ -23,6 +23,7 @@ pub(crate) fn scenario(name: &str, backing: &str, verdict: Verdict) -> ScenarioR
         reason: None,
         method: None,
         migration: None,
+        layout: Some("plain".to_owned()),
         seconds: 1.5,
         operations: 18_450,
         operations_per_second: 12_300.0,

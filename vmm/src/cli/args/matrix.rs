@@ -2,7 +2,7 @@
 
 use super::super::size::{Size, parse_seconds, parse_seed};
 use super::MachineOptions;
-use crate::live::Plant;
+use crate::{live::Plant, machine::Layout};
 use clap::Args;
 use std::time::Duration;
 
@@ -42,6 +42,9 @@ pub(in crate::cli) struct MatrixOptions {
     /// See an oracle fail: plant a fault (see `nostale run --help`)
     #[arg(long, value_name = "FAULT", value_parser = |name: &str| name.parse::<Plant>())]
     pub(in crate::cli) plant: Option<Plant>,
+    /// How memory appears in the guest: plain, split, alias, unaligned [default: drawn from the seed for each scenario]
+    #[arg(long, value_name = "LAYOUT", value_parser = |name: &str| name.parse::<Layout>())]
+    pub(in crate::cli) layout: Option<Layout>,
     #[command(flatten)]
     pub(in crate::cli) machine: MachineOptions,
 }

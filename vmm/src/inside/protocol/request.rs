@@ -1,5 +1,6 @@
 //! What to run: the options of `nostale run`, for a program.
 
+use crate::machine::{Layout, UnknownLayout};
 use crate::{
     host::facts::Facts,
     live::{self, Choices, Config, Impossible, PlanError, Plant, Scenario, UnknownPlant},
@@ -53,6 +54,9 @@ pub struct RunRequest {
     pub plant: Option<String>,
     /// `--until-violation`
     pub until_violation: bool,
+    /// `--layout`
+    #[serde(default)]
+    pub layout: Option<String>,
     /// Violations of each scenario that are sent with all their details; more are counted.
     pub violations_kept: usize,
 }
@@ -70,6 +74,7 @@ impl Default for RunRequest {
             stall_bound_seconds: 10.0,
             plant: None,
             until_violation: false,
+            layout: None,
             violations_kept: 4,
         }
     }
@@ -84,6 +89,9 @@ pub enum BadRequest {
     /// An unknown fault.
     #[error(transparent)]
     Plant(#[from] UnknownPlant),
+    /// An unknown layout.
+    #[error(transparent)]
+    Layout(#[from] UnknownLayout),
     /// Not possible on this machine.
     #[error(transparent)]
     Impossible(#[from] Impossible),
@@ -117,6 +125,7 @@ impl RunRequest {
             stall_bound: time(self.stall_bound_seconds)?,
             plant: self.plant.as_deref().map(str::parse::<Plant>).transpose()?,
             until_violation: self.until_violation,
+            layout: self.layout.as_deref().map(str::parse::<Layout>).transpose()?,
         };
         Ok(Understood { plan, config: choices.config(facts)?, time: time(self.seconds)? })
     }
@@ -165,6 +174,7 @@ mod tests {
         assert!(refused(|r| r.plan = Plan::Pairs(vec![pair("mremp", "anon")])).contains("did you mean 'mremap'"));
         assert!(refused(|r| r.plan = Plan::Pairs(vec![pair("mremap", "anno")])).contains("did you mean 'anon'"));
         assert!(refused(|r| r.plant = Some("lava".to_owned())).contains("unknown fault 'lava'"));
+        assert!(refused(|r| r.layout = Some("aligned".to_owned())).contains("unknown layout 'aligned'"));
         assert!(refused(|r| r.vcpus = Some(99)).contains("--vcpus 99"));
         assert!(refused(|r| r.seconds = -1.0).contains("-1 seconds"));
         assert!(refused(|r| r.memory_bytes = 4095).contains("--memory 4095 bytes"));

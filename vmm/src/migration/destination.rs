@@ -17,7 +17,7 @@ use crate::{
     memory::{Arena, Backing, Role, System},
 };
 use nostale_guest::abi::{Program, layout};
-use nostale_notifier::Gpa;
+use nostale_notifier::{Gpa, addr::PAGE_SIZE};
 use std::{
     os::{fd::AsFd, unix::net::UnixStream},
     process::ExitCode,
@@ -97,7 +97,7 @@ fn serve(incoming: &mut Incoming, outgoing: &Arc<Mutex<Outgoing>>) -> Result<(),
     let system = System::new(hello.pages, &vec![role; hello.vcpus.min(1024) as usize])
         .map_err(|source| MigrationError::Memory { what: "making the system slot", source })?;
     let tracking = if hello.ring_entries > 0 { Tracking::Ring { entries: hello.ring_entries } } else { Tracking::Log };
-    let slots = [Slot::home(Gpa::new(layout::ARENA), &arena)];
+    let slots = hello.slots.iter().map(|slot| memslot(&arena, *slot)).collect::<Result<Vec<_>, _>>()?;
     let demands = Demands { tracking: Some(tracking), ..Demands::VM };
     let mut machine = Machine::new(&MachineConfig { system: &system, slots: &slots, privilege: Privilege::User, demands })?;
     let observer: Arc<dyn Observer> = Arc::new(Away(Arc::clone(outgoing)));
@@ -117,6 +117,12 @@ fn arena(hello: &Hello) -> Result<Arena, MigrationError> {
     };
     // Neither kind has a file in a directory.
     Ok(Arena::new(backing, hello.pages, std::path::Path::new("/"))?)
+}
+
+fn memslot(arena: &Arena, [gpa, first, pages]: [u64; 3]) -> Result<Slot, MigrationError> {
+    let base = first.checked_mul(PAGE_SIZE).and_then(|offset| gpa.checked_sub(offset));
+    let slot = base.and_then(|base| Slot::home(Gpa::new(base), arena).part(first, pages));
+    slot.ok_or(MigrationError::NoSuchPage { page: first.saturating_add(pages), pages: arena.pages() })
 }
 
 fn unexpected(message: &Message, wanted: &'static str) -> MigrationError {

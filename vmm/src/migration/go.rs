@@ -17,6 +17,7 @@ use crate::{
     machine::{CpuState, GuestFinding, Tracking, Vcpus, Vm},
     memory::Arena,
 };
+use nostale_notifier::addr::PAGE_SIZE;
 use std::{
     sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
@@ -180,11 +181,22 @@ fn hello(going: &Going<'_>, vcpus: &Vcpus) -> Hello {
         pages: going.arena.pages(),
         vcpus: vcpus.count() as u64,
         ring_entries,
+        slots: slots(going),
         shared: going.arena.backing().is_shared(),
         // A page of a file that is a part of a huge one is zeroed in its place when it is thrown away, and then is not missing.
         huge: going.arena.backing().is_thp() && going.way == Ways::PreCopy,
         forgets: going.forgets,
     }
+}
+
+/// The memslots that show the arena: the guest finds its memory at the same guest-physical addresses.
+fn slots(going: &Going<'_>) -> Vec<[u64; 3]> {
+    let home = going.arena.home();
+    let shown = going.vm.memslots().over(home).into_iter().filter_map(|known| {
+        let first = known.slot.hva().start().offset_from(home.start())? / PAGE_SIZE;
+        Some([known.slot.gpa().get(), first, known.slot.pages()])
+    });
+    shown.collect()
 }
 
 pub(super) fn running(message: &Message) -> Option<u64> {

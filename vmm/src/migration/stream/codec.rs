@@ -141,7 +141,8 @@ impl Message {
         match self {
             Self::Hello(hello) => {
                 let flags = u64::from(hello.shared) | u64::from(hello.huge) << 1 | u64::from(hello.forgets) << 2;
-                [hello.pages, hello.vcpus, hello.ring_entries.into(), flags].into_iter().for_each(put);
+                let slots = hello.slots.iter().flatten().copied();
+                [hello.pages, hello.vcpus, hello.ring_entries.into(), flags].into_iter().chain(slots).for_each(put);
             }
             Self::Pages(pages) => {
                 put(u64::from(pages.arena) << 32 | pages.entries.len() as u64);
@@ -214,10 +215,11 @@ fn one(words: Vec<u64>) -> Option<u64> {
 }
 
 fn hello(words: &[u64]) -> Option<Hello> {
-    let &[pages, vcpus, ring_entries, flags] = words else { return None };
+    let (&[pages, vcpus, ring_entries, flags], slots) = words.split_first_chunk()?;
+    let (slots, []) = slots.as_chunks() else { return None };
     let flag = |bit: u32| flags >> bit & 1 == 1;
     let ring_entries = u32::try_from(ring_entries).ok().filter(|_| flags < 8)?;
-    Some(Hello { pages, vcpus, ring_entries, shared: flag(0), huge: flag(1), forgets: flag(2) })
+    Some(Hello { pages, vcpus, ring_entries, slots: slots.to_vec(), shared: flag(0), huge: flag(1), forgets: flag(2) })
 }
 
 fn sent(words: &[u64]) -> Option<Sent> {

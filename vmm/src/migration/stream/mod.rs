@@ -39,6 +39,8 @@ pub struct Hello {
     pub vcpus: u64,
     /// Entries of each vCPU's dirty ring; 0 for the dirty log.
     pub ring_entries: u32,
+    /// Its memslots of the arena: guest-physical address, first page, pages.
+    pub slots: Vec<[u64; 3]>,
     /// Whether its arena is a file in memory and not anonymous.
     pub shared: bool,
     /// Whether its arena is to have huge pages.

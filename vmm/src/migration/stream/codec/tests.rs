@@ -10,8 +10,9 @@ fn message() -> impl Strategy<Value = Message> {
         let full = entries.iter().filter(|(_, zero)| !zero).count();
         Message::Pages(Pages { arena, entries, data: vec![byte; full * PAGE_SIZE as usize] })
     });
-    let hello = (any::<[u64; 2]>(), any::<u32>(), any::<[bool; 3]>()).prop_map(|([pages, vcpus], ring_entries, flags)| {
-        Message::Hello(Hello { pages, vcpus, ring_entries, shared: flags[0], huge: flags[1], forgets: flags[2] })
+    let hello = (any::<[u64; 2]>(), any::<u32>(), any::<[bool; 3]>(), prop::collection::vec(any::<[u64; 3]>(), 0..5));
+    let hello = hello.prop_map(|([pages, vcpus], ring_entries, flags, slots)| {
+        Message::Hello(Hello { pages, vcpus, ring_entries, slots, shared: flags[0], huge: flags[1], forgets: flags[2] })
     });
     let sent = (any::<[u64; 7]>(), any::<bool>()).prop_map(|(words, converged)| {
         let [rounds, pages, zeros, bytes, sending_us, throttled, stopped_tsc] = words;
@@ -66,7 +67,7 @@ proptest! {
         body.truncate(body.len() - cut);
         let read = Message::decode(message.kind(), body);
         // A list of words, or a text, may be any whole number of them.
-        let any_length = matches!(message.kind(), Kind::Missing | Kind::Pulse | Kind::Failed);
+        let any_length = matches!(message.kind(), Kind::Missing | Kind::Pulse | Kind::Failed | Kind::Hello);
         prop_assert!(read.is_err() || any_length && read != Ok(message));
     }
 

@@ -32,6 +32,12 @@ impl Scenario {
         self.operations.iter().any(|operation| operation.name == ops::STORM.name)
     }
 
+    /// How much time it should have, compared to others.
+    #[must_use]
+    pub fn share(&self) -> u32 {
+        self.operations.iter().map(|operation| operation.share).max().unwrap_or(1)
+    }
+
     /// Pages of guest memory, where `asked` are asked for: what the operations need at least, in whole huge pages of a pool.
     #[must_use]
     pub fn pages(&self, asked: u64) -> u64 {
@@ -239,8 +245,13 @@ fn usual_backings(operations: Vec<&'static Operation>) -> Vec<Scenario> {
     let scenario = |backing| Scenario { operations: operations.clone(), backing };
     let same =
         |known: &[&Operation]| known.iter().map(|operation| operation.name).eq(operations.iter().map(|operation| operation.name));
-    if let Some((_, backings)) = usual().find(|(known, _)| same(known)) {
-        return backings.into_iter().map(scenario).collect();
+    if let Some((_, mut backings)) = usual().find(|(known, _)| same(known)) {
+        if let [operation] = operations.as_slice() {
+            backings.extend(operation.usual.iter().chain(operation.more));
+        }
+        // The founding scenario of an operation may be one of its usual ones.
+        let first = |&(n, backing): &(usize, &Backing)| !backings[..n].contains(backing);
+        return backings.iter().enumerate().filter(first).map(|(_, &backing)| scenario(backing)).collect();
     }
     if operations.iter().any(|operation| operation.name == ops::STORM.name) {
         return Backing::ALL.into_iter().map(scenario).collect();

@@ -54,13 +54,14 @@ pub fn run(
 ) -> Result<RunReport, SessionError> {
     let mut runner = Runner::new(facts, knobs, interrupted);
     let obstacles: Vec<_> = plan.iter().map(|scenario| runner.obstacle(scenario, config)).collect();
-    let runnable = obstacles.iter().filter(|obstacle| obstacle.is_none()).count();
-    let each = time.checked_div(runnable.max(1) as u32).unwrap_or(time);
+    let shares = plan.iter().zip(&obstacles).filter(|(_, obstacle)| obstacle.is_none()).map(|(scenario, _)| scenario.share());
+    let shares = shares.sum::<u32>().max(1);
     let mut scenarios = Vec::new();
     for (scenario, obstacle) in plan.iter().zip(obstacles) {
         if runner.is_interrupted() {
             break;
         }
+        let each = time * scenario.share() / shares;
         hooks.starts(scenario, if obstacle.is_some() { Duration::ZERO } else { each });
         let ran = match obstacle {
             Some(reason) => Ok(not_run(scenario, config, Verdict::Skipped, reason, each)),

@@ -92,9 +92,13 @@ pub struct Operation {
     pub name: &'static str,
     /// One line on what it does.
     pub summary: &'static str,
-    /// The backings on which it takes different paths through the kernel: where a run without options tries it. None for what
-    /// has to be asked for by name.
+    /// Where a run without options tries it: the backings on which it reaches calls of the notifier that nothing else there
+    /// reaches. None for what has to be asked for by name.
     pub usual: &'static [Backing],
+    /// The other backings on which it takes paths of its own through the kernel, for when it is asked for.
+    pub more: &'static [Backing],
+    /// How much time it should have, compared to others: some need a while before there is anything to see.
+    pub share: u32,
     /// How often it is drawn for a round of a storm, compared to others. 0: never.
     pub weight: u32,
     /// The least memory that it can work on, in pages. A scenario that asks for less gets this much.
@@ -123,6 +127,8 @@ impl Operation {
         name: "",
         summary: "",
         usual: &[],
+        more: &[],
+        share: 1,
         weight: 8,
         least: 0,
         effect: |_| Effect::Preserves,

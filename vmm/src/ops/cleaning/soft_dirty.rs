@@ -19,7 +19,8 @@ use std::{
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "soft-dirty",
     summary: "/proc/self/clear_refs: every page that is written after it must be in the pagemap as soft-dirty",
-    usual: &[Backing::ANON, Backing::ANON_THP],
+    usual: &[Backing::ANON],
+    more: &[Backing::ANON_THP],
     effect: |backing| {
         if backing.is_shared() {
             Effect::Inapplicable("a page of a file loses its soft-dirty bit whenever it is unmapped")

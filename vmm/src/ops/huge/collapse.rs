@@ -8,7 +8,8 @@ use nostale_notifier::event::Stage;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "collapse",
     summary: "MADV_COLLAPSE: copy base pages into a huge page, after cutting the last one up",
-    usual: &[Backing::ANON_THP, Backing::ANON_MTHP, Backing::MEMFD_THP],
+    usual: &[Backing::ANON_THP, Backing::MEMFD_THP],
+    more: &[Backing::ANON_MTHP],
     effect: huge::huge_only,
     needs: |facts, _| facts.need_collapse(),
     make: |_, _| Ok(Box::new(Collapse)),

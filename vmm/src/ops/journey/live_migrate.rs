@@ -35,6 +35,8 @@ const USUAL: Operation = Operation {
             None
         }
     },
+    share: 3,
+    weight: 2,
     faults: &[Plant::MissedDirty],
     ..Operation::USUAL
 };
@@ -43,7 +45,8 @@ const USUAL: Operation = Operation {
 pub(in crate::ops) static EITHER: Operation = Operation {
     name: "live-migrate",
     summary: "move the running guest to a VM in another process and back: pre-copy by dirty log, post-copy by userfaultfd, by turns",
-    usual: &[Backing::ANON, Backing::MEMFD],
+    usual: &[Backing::ANON],
+    more: &[Backing::MEMFD],
     needs: |facts, _| facts.need_uffd(),
     make: |bed, _| made(bed, Kind::Either),
     ..USUAL

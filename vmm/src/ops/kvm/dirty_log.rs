@@ -18,7 +18,9 @@ use rand::RngExt;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "dirty-log",
     summary: "KVM's dirty log on, read and cleared (by reading, by hand, by hand from full) and off; each written page must be in it",
-    usual: &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD],
+    share: 2,
+    usual: &[Backing::ANON],
+    more: &[Backing::ANON_THP, Backing::MEMFD],
     machine: Demands { tracking: Some(Tracking::Log), ..Demands::VM },
     make,
     faults: &[Plant::MissedDirty],

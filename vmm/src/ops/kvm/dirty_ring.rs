@@ -20,7 +20,9 @@ const ENTRIES: u32 = 1024;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "dirty-ring",
     summary: "KVM's dirty rings: taken out and reset while vCPUs fill them; each written page must have been in one",
-    usual: &[Backing::ANON, Backing::MEMFD],
+    share: 2,
+    usual: &[Backing::ANON],
+    more: &[Backing::MEMFD],
     needs: |facts: &Facts, _| facts.need_dirty_ring(),
     machine: Demands { tracking: Some(Tracking::Ring { entries: ENTRIES }), ..Demands::VM },
     make: |_, _| Ok(Box::new(DirtyRing)),

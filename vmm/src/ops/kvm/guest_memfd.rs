@@ -25,7 +25,8 @@ use std::{
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "guest-memfd",
     summary: "put a guest_memfd behind a part of guest memory and punch holes into it",
-    usual: &[Backing::ANON, Backing::MEMFD],
+    usual: &[Backing::ANON],
+    more: &[Backing::MEMFD],
     effect: |_| Effect::Discards,
     needs: |facts, _| facts.need_guest_memfd(),
     // A page of a guest_memfd belongs to one memslot.

@@ -16,7 +16,8 @@ use rand::RngExt;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "memslot-delete",
     summary: "delete memslots, make them anew with other memory behind a part of them, and look whether the old one is still written",
-    usual: &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD],
+    usual: &[Backing::ANON],
+    more: &[Backing::ANON_THP, Backing::MEMFD],
     effect: |_| Effect::Gathers,
     machine: Demands::VM,
     make: |_, _| Ok(Box::new(Delete)),

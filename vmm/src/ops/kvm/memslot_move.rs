@@ -17,7 +17,8 @@ use std::sync::atomic::Ordering::Relaxed;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "memslot-move",
     summary: "move memslots to another guest-physical address and the vCPUs after them; nobody may reach the old one",
-    usual: &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD],
+    usual: &[Backing::ANON],
+    more: &[Backing::ANON_THP, Backing::MEMFD],
     machine: Demands::VM,
     make: |_, _| Ok(Box::new(Move)),
     ..Operation::USUAL

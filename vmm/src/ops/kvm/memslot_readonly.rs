@@ -15,7 +15,8 @@ use rand::RngExt;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "memslot-readonly",
     summary: "make a part of guest memory a read-only memslot, see that no write lands, and give access back",
-    usual: &[Backing::ANON, Backing::MEMFD],
+    usual: &[Backing::ANON],
+    more: &[Backing::MEMFD],
     needs: |facts: &Facts, _| {
         let readonly = facts.kvm.device.capabilities().is_some_and(|capabilities| capabilities.readonly_memslots);
         if readonly { Ok(()) } else { Err(Need::new("KVM_CAP_READONLY_MEM", "boot Linux 3.7 or later")) }

@@ -20,7 +20,8 @@ use std::sync::atomic::{
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "pre-fault",
     summary: "have KVM install translations beforehand while the pages move away and back",
-    usual: &[Backing::ANON, Backing::MEMFD],
+    usual: &[Backing::ANON],
+    more: &[Backing::MEMFD],
     needs: |facts, _| facts.need_pre_fault(),
     machine: Demands { pre_fault: true, ..Demands::VM },
     make: |_, _| Ok(Box::new(PreFault)),

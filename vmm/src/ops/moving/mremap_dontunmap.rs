@@ -12,7 +12,8 @@ use rand::RngExt;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "mremap-dontunmap",
     summary: "move pages away but leave their place mapped; writers go on there with fresh pages",
-    usual: &[Backing::ANON, Backing::MEMFD],
+    usual: &[Backing::ANON],
+    more: &[Backing::MEMFD],
     effect: |backing: Backing| if backing.is_shared() { Effect::Preserves } else { Effect::Gathers },
     needs: |facts, backing| {
         if backing.is_shared() { facts.need_mremap_dontunmap_shared() } else { facts.need_mremap_dontunmap() }

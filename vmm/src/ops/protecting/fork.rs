@@ -24,7 +24,8 @@ use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "fork",
     summary: "fork: the child looks on, writes, leaves at once, or forks again; its copy must not change",
-    usual: &[Backing::ANON, Backing::ANON_THP, Backing::ANON_MTHP, Backing::FILE_PRIVATE, Backing::HUGETLB_2M],
+    usual: &[Backing::ANON, Backing::ANON_THP, Backing::HUGETLB_2M],
+    more: &[Backing::ANON_MTHP, Backing::FILE_PRIVATE],
     effect: |backing| {
         if backing.is_shared() {
             Effect::Inapplicable("fork copies no page tables of shared mappings, so nothing is invalidated")

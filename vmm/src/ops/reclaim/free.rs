@@ -17,7 +17,8 @@ use std::time::Duration;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "free",
     summary: "MADV_FREE: pages may be dropped until they are written again, and not from then on",
-    usual: &[Backing::ANON, Backing::ANON_THP],
+    usual: &[Backing::ANON],
+    more: &[Backing::ANON_THP],
     effect: |backing| {
         if backing.has_file() || backing.is_shared() {
             Effect::Inapplicable("MADV_FREE takes private anonymous memory alone")

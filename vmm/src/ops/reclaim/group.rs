@@ -19,7 +19,9 @@ use std::{
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "reclaim",
     summary: "memory reclaim of a control group of our own: the kernel chooses which pages the guest loses",
-    usual: &[Backing::ANON, Backing::MEMFD],
+    share: 2,
+    usual: &[Backing::ANON],
+    more: &[Backing::MEMFD],
     needs: |facts, backing| {
         pageout::needs(facts, backing)?;
         facts.need_memory_group()

@@ -26,7 +26,9 @@ use std::{
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "ksm",
     summary: "KSM: equal pages are merged while guests go for them, broken by their writes, unmerged",
-    usual: &[Backing::ANON, Backing::FILE_PRIVATE],
+    share: 3,
+    usual: &[Backing::ANON],
+    more: &[Backing::FILE_PRIVATE],
     effect: |backing| {
         if backing.is_shared() { Effect::Inapplicable("KSM merges private memory alone") } else { Effect::Gathers }
     },

@@ -25,6 +25,7 @@ use std::{
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "offline",
     summary: "take the memory block of a guest page offline, and bring it back: everything in it moves",
+    share: 3,
     needs: |facts, _| {
         facts.need_memory_blocks()?;
         facts.need_pagemap()

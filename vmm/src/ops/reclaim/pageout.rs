@@ -16,7 +16,8 @@ use std::time::Duration;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "pageout",
     summary: "MADV_PAGEOUT: pages go to swap or to the page cache, and guests fault them back in",
-    usual: &[Backing::ANON, Backing::ANON_THP, Backing::ANON_MTHP, Backing::MEMFD, Backing::FILE_SHARED, Backing::FILE_PRIVATE],
+    usual: &[Backing::ANON, Backing::MEMFD],
+    more: &[Backing::ANON_THP, Backing::ANON_MTHP, Backing::FILE_SHARED, Backing::FILE_PRIVATE],
     needs,
     settings,
     make: |_, _| Ok(Box::new(Pageout { eyes: Eyes::open()? })),

@@ -9,7 +9,8 @@ use nostale_notifier::addr::PAGE_SIZE;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "remap",
     summary: "map another page of the same file over a page in use (mmap MAP_FIXED)",
-    usual: &[Backing::MEMFD, Backing::FILE_SHARED, Backing::HUGETLB_2M_SHARED],
+    usual: &[Backing::MEMFD],
+    more: &[Backing::FILE_SHARED, Backing::HUGETLB_2M_SHARED],
     effect: |backing| {
         if backing.is_shared() { Effect::Exchanges } else { Effect::Inapplicable("private memory has no other page to map") }
     },

@@ -14,7 +14,8 @@ use std::{ops::RangeInclusive, time::Duration};
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "truncate",
     summary: "ftruncate under the guest, and back: nobody reaches the pages in between, and nobody ever the old ones",
-    usual: &[Backing::MEMFD, Backing::FILE_SHARED, Backing::FILE_PRIVATE, Backing::HUGETLB_2M_SHARED],
+    usual: &[Backing::MEMFD],
+    more: &[Backing::FILE_SHARED, Backing::FILE_PRIVATE, Backing::HUGETLB_2M_SHARED],
     effect: |backing| {
         if backing.has_file() || backing.is_shared() {
             Effect::Discards

@@ -14,7 +14,8 @@ use std::time::Duration;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "unmap",
     summary: "munmap and map again in the same place: nobody writes in between, nor to the old pages of private memory",
-    usual: &[Backing::ANON, Backing::MEMFD, Backing::FILE_PRIVATE, Backing::HUGETLB_2M],
+    usual: &[Backing::ANON],
+    more: &[Backing::MEMFD, Backing::FILE_PRIVATE, Backing::HUGETLB_2M],
     effect: |backing| if backing.is_shared() { Effect::Preserves } else { Effect::Discards },
     make: |_, _| Ok(Box::new(Unmap { pipe: PagePipe::new().ok() })),
     not_hugetlb: None,

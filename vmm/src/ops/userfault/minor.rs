@@ -24,7 +24,8 @@ use rand::RngExt;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "uffd-minor",
     summary: "empty the page tables of shared pages, and map each page again on the guest's fault: UFFDIO_CONTINUE",
-    usual: &[Backing::MEMFD, Backing::MEMFD_THP],
+    usual: &[Backing::MEMFD],
+    more: &[Backing::MEMFD_THP],
     effect: |backing| {
         let private = Effect::Inapplicable("private memory has no page behind its page table, so no minor fault");
         served(backing, if backing.is_shared() { Effect::Preserves } else { private })

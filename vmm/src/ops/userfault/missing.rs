@@ -22,7 +22,8 @@ use rand::RngExt;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "uffd-missing",
     summary: "take pages away and deliver them on the guest's fault: UFFDIO_COPY and UFFDIO_ZEROPAGE",
-    usual: &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD],
+    usual: &[Backing::ANON],
+    more: &[Backing::ANON_THP, Backing::MEMFD],
     effect: |backing| served(backing, if backing.is_shared() { Effect::Exchanges } else { Effect::Gathers }),
     needs: |facts, backing| {
         facts.need_uffd()?;

@@ -18,7 +18,8 @@ use rand::RngExt;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "uffd-move",
     summary: "UFFDIO_MOVE takes pages away and brings them home on the guest's fault: single pages and whole PMDs",
-    usual: &[Backing::ANON, Backing::ANON_THP, Backing::ANON_MTHP],
+    usual: &[Backing::ANON, Backing::ANON_THP],
+    more: &[Backing::ANON_MTHP],
     effect: |backing| {
         let shared = Effect::Inapplicable("UFFDIO_MOVE is for private anonymous memory");
         served(backing, if backing.is_shared() { shared } else { Effect::Preserves })

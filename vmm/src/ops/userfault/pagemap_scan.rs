@@ -16,7 +16,8 @@ use std::time::Duration;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "pagemap-scan",
     summary: "PAGEMAP_SCAN reads which pages were written and protects them again; each later write is in the next scan",
-    usual: &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD, Backing::FILE_SHARED],
+    usual: &[Backing::ANON],
+    more: &[Backing::ANON_THP, Backing::MEMFD, Backing::FILE_SHARED],
     // Asynchronous write protection is for memory of any kind.
     effect: |_| Effect::Preserves,
     needs: |facts, _| facts.need_uffd().and_then(|()| facts.need_uffd_feature(Features::WRITE_PROTECT_ASYNC)),

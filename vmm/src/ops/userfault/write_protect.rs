@@ -18,7 +18,8 @@ use rand::RngExt;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "uffd-wp",
     summary: "UFFDIO_WRITEPROTECT, look twice whether anybody still writes, and give access back on the guest's fault",
-    usual: &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD, Backing::MEMFD_THP],
+    usual: &[Backing::ANON],
+    more: &[Backing::ANON_THP, Backing::MEMFD, Backing::MEMFD_THP],
     effect: |backing| served(backing, Effect::Preserves),
     needs: |facts, backing| facts.need_uffd().and_then(|()| facts.need_uffd_feature(wanted(backing))),
     make: |bed, _| Ok(Box::new(WriteProtect { server: Server::start(wanted(bed.arena.backing()))? })),

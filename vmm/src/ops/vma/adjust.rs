@@ -16,7 +16,8 @@ use std::time::Duration;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "vma-adjust",
     summary: "split, merge, grow and shrink VMAs while others fault: boundaries walk over pages and cut huge ones",
-    usual: &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD, Backing::MEMFD_THP],
+    usual: &[Backing::ANON],
+    more: &[Backing::ANON_THP, Backing::MEMFD, Backing::MEMFD_THP],
     effect: |_| Effect::Preserves,
     make: |_, _| Ok(Box::new(Adjust)),
     ..Operation::USUAL

@@ -18,7 +18,9 @@ use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "gather",
     summary: "children that share the guest's pages unmap them and exit in storms, while another process has them reclaimed",
-    usual: &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD, Backing::FILE_SHARED],
+    share: 2,
+    usual: &[Backing::ANON],
+    more: &[Backing::ANON_THP, Backing::MEMFD, Backing::FILE_SHARED],
     effect: |_| Effect::Preserves,
     settings,
     make: |_, _| Ok(Box::new(Gather { words: SharedWords::new("memory for a storm's counts")? })),

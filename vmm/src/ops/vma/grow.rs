@@ -19,7 +19,8 @@ use rand::RngExt;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "mremap-grow",
     summary: "mremap mappings longer and shorter, in place until they merge with their neighbours and while they move",
-    usual: &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD],
+    usual: &[Backing::ANON],
+    more: &[Backing::ANON_THP, Backing::MEMFD],
     effect: |backing| if backing.is_shared() { Effect::Preserves } else { Effect::Gathers },
     make: |_, _| Ok(Box::new(Grow)),
     faults: &[Plant::StrayWrite],

@@ -15,7 +15,9 @@ use crate::ops::{Bed, Effect, Made, Operation};
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "migrate",
     summary: "page migration: move_pages between NUMA nodes, or memory compaction where there is only one",
-    usual: &[Backing::ANON, Backing::MEMFD],
+    share: 4,
+    usual: &[Backing::MEMFD],
+    more: &[Backing::ANON],
     effect: |_| Effect::Preserves,
     needs,
     settings,

@@ -1,13 +1,14 @@
 //! The host settings that a scenario wants, held while it runs.
 
-use super::Scenario;
+use super::{Config, Scenario};
 use crate::{
     host::{
-        facts::Facts,
-        knobs::{Guard, Knob, Knobs, Setting},
+        facts::{Facts, writes_back},
+        knobs::{Guard, Kind, Knob, Knobs, Setting},
     },
     memory::{Backing, BackingKind},
 };
+use std::path::PathBuf;
 
 const THP: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 const SHMEM: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
@@ -47,6 +48,15 @@ pub(super) fn hold(scenario: &Scenario, facts: &Facts, knobs: &Knobs, notes: &mu
         }
     }
     Ok(held)
+}
+
+/// The disk that an operation of `scenario` wants for its files, where they would be in memory otherwise.
+pub(super) fn disk(scenario: &Scenario, config: &Config, facts: &Facts) -> Option<PathBuf> {
+    if !scenario.backing.has_file() || writes_back(&config.file_dir) {
+        return None;
+    }
+    let mut settings = scenario.operations.iter().flat_map(|operation| (operation.settings)(facts, scenario.backing));
+    settings.find(|setting| setting.knob.kind() == Kind::Disk).map(|setting| setting.knob.path().to_owned())
 }
 
 /// Huge pages for memory that asks for them. Where they are on already, nothing is to be done.

@@ -1,14 +1,15 @@
 //! The host settings that a scenario wants, held while it runs.
 
-use super::Scenario;
+use super::{Config, Scenario};
 use crate::{
     host::{
-        facts::{FOLIO_BYTES, Facts},
-        knobs::{Guard, Knob, Knobs, Setting},
+        facts::{FOLIO_BYTES, Facts, writes_back},
+        knobs::{Guard, Kind, Knob, Knobs, Setting},
     },
     memory::{Arena, Backing, BackingKind, Pages},
 };
 use nostale_notifier::addr::PAGE_SIZE;
+use std::path::PathBuf;
 
 const THP: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 const SHMEM: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
@@ -60,6 +61,15 @@ pub(super) fn hold(
         }
     }
     Ok(held)
+}
+
+/// The disk that an operation of `scenario` wants for its files, where they would be in memory otherwise.
+pub(super) fn disk(scenario: &Scenario, config: &Config, facts: &Facts) -> Option<PathBuf> {
+    if !scenario.backing.has_file() || writes_back(&config.file_dir) {
+        return None;
+    }
+    let mut settings = scenario.operations.iter().flat_map(|operation| (operation.settings)(facts, scenario.backing));
+    settings.find(|setting| setting.knob.kind() == Kind::Disk).map(|setting| setting.knob.path().to_owned())
 }
 
 /// What the memory itself wants.

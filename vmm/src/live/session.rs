@@ -3,6 +3,7 @@
 use super::{
     Config, Plant, Scenario,
     judge::{self, Conserved},
+    knobs as settings,
     threads::{Ended, Ground, Threads},
     verdict::{self, Run},
     watching::Watching,
@@ -154,7 +155,9 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     pub(super) fn new(scenario: &'a Scenario, config: &'a Config, facts: &Facts) -> Result<Self, SessionError> {
         let mut rng = Rng::seed_from_u64(config.seed ^ name_hash(&scenario.to_string()));
-        let arena = Arc::new(Arena::new(scenario.backing, scenario.pages(config.pages), &config.file_dir)?);
+        let disk = settings::disk(scenario, config, facts);
+        let file_dir = disk.as_deref().unwrap_or(&config.file_dir);
+        let arena = Arc::new(Arena::new(scenario.backing, scenario.pages(config.pages), file_dir)?);
         let stale = config.plant.is_some_and(Plant::is_stale) && arena.witness().is_some();
         let pages = arena.pages();
         // Choices of their own, so that a layout that was asked for leaves all others as they are.

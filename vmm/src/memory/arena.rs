@@ -20,8 +20,11 @@ use nostale_notifier::{
 };
 use std::{
     fs::File,
-    io,
-    os::fd::{AsRawFd, RawFd},
+    io::{self, Seek, SeekFrom},
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::fs::FileTypeExt,
+    },
     path::{Path, PathBuf},
     sync::{
         Mutex, MutexGuard, OnceLock, PoisonError,
@@ -80,7 +83,8 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// `pages` pages of `backing`, or as many more as fill its last huge page. A backing file, where one is wanted, is made in `dir` and has no name.
+    /// `pages` pages of `backing`, or as many more as fill its last huge page. A backing file, where one is wanted, is made in `dir`
+    /// and has no name; a `dir` that is a block device is the file itself.
     ///
     /// # Errors
     /// When the host refuses the memory or the file.
@@ -383,6 +387,12 @@ fn backing_file(backing: Backing, dir: &Path, bytes: u64) -> Result<Option<File>
                 },
             )
         }
+        BackingKind::FileShared | BackingKind::FilePrivate if is_block_device(dir) => {
+            File::options().read(true).write(true).open(dir).and_then(|mut disk| match disk.seek(SeekFrom::End(0))? {
+                size if size < bytes => Err(Errno::ENOSPC.into()),
+                _ => Ok(disk),
+            })
+        }
         BackingKind::FileShared | BackingKind::FilePrivate => tempfile::tempfile_in(dir).and_then(|file| {
             // The blocks are reserved now: a full disk is an error here and not a SIGBUS in a guest.
             nix::fcntl::posix_fallocate(&file, 0, bytes as i64)?;
@@ -390,6 +400,10 @@ fn backing_file(backing: Backing, dir: &Path, bytes: u64) -> Result<Option<File>
         }),
     };
     made.map(Some).map_err(|source| ArenaError::File { dir: dir.to_owned(), bytes, source })
+}
+
+fn is_block_device(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.file_type().is_block_device())
 }
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ pub use numa::Numa;
 pub use pagemap::Pagemap;
 pub use privilege::{Capabilities, Privilege};
 pub use rows::{Row, State};
+pub(crate) use swap::writes_back;
 pub use swap::{Swap, SwapArea};
 pub use thp::{FOLIO_BYTES, Thp, ThpSize};
 pub use tracing::{EVENTS, Tracefs, Tracing};

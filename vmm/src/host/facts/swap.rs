@@ -5,8 +5,8 @@ use serde::Serialize;
 use super::fact::Fact;
 use super::tree::Tree;
 use crate::host::knobs::{Knob, Setting};
-use nix::sys::statfs::{EXT4_SUPER_MAGIC, FsType, XFS_SUPER_MAGIC, statfs};
-use std::path::Path;
+use nix::sys::statfs::{EXT4_SUPER_MAGIC, FsType, TMPFS_MAGIC, XFS_SUPER_MAGIC, statfs};
+use std::{os::unix::fs::FileTypeExt, path::Path};
 
 /// Where a swap file is made, if there is no other way.
 const FILE_DIR: &str = "/var/tmp";
@@ -35,6 +35,21 @@ pub struct Swap {
     pub idle_zram: Option<String>,
     /// A swap file that could be made.
     pub possible_file: Option<String>,
+    /// Whether temporary files have a disk that they are written back to.
+    pub temporary_files_on_disk: bool,
+}
+
+/// `RAMFS_MAGIC` (include/uapi/linux/magic.h).
+const RAMFS_MAGIC: i64 = 0x8584_58f6;
+
+/// Whether files in `dir` are written back to a disk. Where that cannot be known, they are.
+pub(crate) fn writes_back(dir: &Path) -> bool {
+    // A device is its own disk, whatever its name is kept on.
+    if dir.metadata().is_ok_and(|metadata| metadata.file_type().is_block_device()) {
+        return true;
+    }
+    let kind = statfs(dir).map(|system| system.filesystem_type());
+    kind.map_or(true, |kind| kind != TMPFS_MAGIC && i128::from(kind.0) != i128::from(RAMFS_MAGIC))
 }
 
 impl Swap {
@@ -42,11 +57,17 @@ impl Swap {
         let idle_zram = tree.names("sys/block").unwrap_or_default().into_iter().find(|name| {
             name.starts_with("zram") && tree.number(&format!("sys/block/{name}/disksize")).is_ok_and(|bytes| bytes == 0)
         });
-        Self { areas: tree.parse("proc/swaps", "the table of swap areas", parse).into(), idle_zram, possible_file: None }
+        Self {
+            areas: tree.parse("proc/swaps", "the table of swap areas", parse).into(),
+            idle_zram,
+            possible_file: None,
+            temporary_files_on_disk: true,
+        }
     }
 
-    /// Looks for a place for a swap file.
+    /// Looks for a place for a swap file, and for what temporary files are on.
     pub(crate) fn probe(&mut self) {
+        self.temporary_files_on_disk = writes_back(&std::env::temp_dir());
         let Ok(place) = statfs(FILE_DIR) else { return };
         let free = place.blocks_available().saturating_mul(place.block_size() as u64);
         let fits = FILE_SYSTEMS.contains(&place.filesystem_type()) && free >= FILE_ROOM_BYTES;
@@ -59,6 +80,12 @@ impl Swap {
         let free = |area: &&SwapArea| area.used_bytes < area.total_bytes && !area.name.contains('\\');
         let used = areas.iter().find(free).map(|area| area.name.clone());
         used.or_else(|| self.idle_zram.as_ref().map(|name| format!("/dev/{name}"))).or_else(|| self.possible_file.clone())
+    }
+
+    /// The setting by which there is a disk that files can be written back to, where temporary files are in memory.
+    pub fn disk_setting(&self) -> Option<Setting> {
+        let name = self.idle_zram.as_ref().filter(|_| !self.temporary_files_on_disk)?;
+        Some(Setting::essential(Knob::disk(format!("/dev/{name}")), "on"))
     }
 
     /// The setting by which swap is there, where [`Swap::area`] knows one.

@@ -20,6 +20,8 @@ pub enum Kind {
     Counter,
     /// A swap area, `on` or `off`: a zram device that nobody uses, or a file that does not exist yet.
     SwapArea,
+    /// A disk in memory, `on` or `off`: a zram device that nobody uses. Files of a scenario that holds it are on it.
+    Disk,
     /// A control group, `made` or `gone`.
     Group,
 }
@@ -109,6 +111,11 @@ impl Knob {
         Self { path: path.into(), kind: Kind::SwapArea }
     }
 
+    /// The zram device `path`, as a disk.
+    pub fn disk(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), kind: Kind::Disk }
+    }
+
     /// The control group `path`.
     pub fn group(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), kind: Kind::Group }
@@ -134,6 +141,7 @@ impl Knob {
             |value: &str, choices: [&str; 2]| Shown { value: value.to_owned(), choices: choices.map(str::to_owned).to_vec() };
         let shown = match self.kind {
             Kind::SwapArea => swap_area::read(&self.path).map(|value| of(value, [swap_area::OFF, swap_area::ON])),
+            Kind::Disk => swap_area::read_disk(&self.path).map(|value| of(value, [swap_area::OFF, swap_area::ON])),
             Kind::Group => group::read(&self.path).map(|value| of(value, [group::GONE, group::MADE])),
             kind => std::fs::read_to_string(&self.path).map(|text| parse(kind, &text)),
         };
@@ -159,12 +167,12 @@ impl Knob {
             Kind::Choice if value.is_empty() || value.contains(|c: char| c.is_whitespace() || c.is_control()) => {
                 Err(bad("it must be one word".to_owned()))
             }
-            Kind::Choice | Kind::SwapArea | Kind::Group
+            Kind::Choice | Kind::SwapArea | Kind::Disk | Kind::Group
                 if !shown.choices.is_empty() && !shown.choices.iter().any(|choice| choice == value) =>
             {
                 Err(bad(format!("this kernel offers {}", shown.choices.join(", "))))
             }
-            Kind::Choice | Kind::SwapArea | Kind::Group => Ok(value.to_owned()),
+            Kind::Choice | Kind::SwapArea | Kind::Disk | Kind::Group => Ok(value.to_owned()),
             Kind::Number | Kind::Counter => {
                 value.parse::<i128>().map(|n| n.to_string()).map_err(|_| bad("it must be a decimal number".to_owned()))
             }
@@ -178,6 +186,7 @@ impl Knob {
         let file = |path| OpenOptions::new().write(true).open(path);
         let written = match self.kind {
             Kind::SwapArea => swap_area::write(&self.path, value),
+            Kind::Disk => swap_area::write_disk(&self.path, value),
             Kind::Group => group::write(&self.path, value),
             // A call that a signal has ended is not begun anew: somebody wanted it to end (taking memory offline can take for ever).
             _ => file(&self.path).and_then(|mut file| file.write(format!("{value}\n").as_bytes()).map(drop)),
@@ -197,7 +206,7 @@ fn parse(kind: Kind, text: &str) -> Shown {
     let plain = |value: String| Shown { value, choices: Vec::new() };
     match kind {
         Kind::Number | Kind::Counter => plain(line.parse::<i128>().map_or_else(|_| line.to_owned(), |n| n.to_string())),
-        Kind::Choice | Kind::SwapArea | Kind::Group => {
+        Kind::Choice | Kind::SwapArea | Kind::Disk | Kind::Group => {
             let unbracket = |word: &'_ str| word.strip_prefix('[').and_then(|w| w.strip_suffix(']')).map(str::to_owned);
             match line.split_whitespace().find_map(unbracket) {
                 Some(value) => {

@@ -1,4 +1,5 @@
 //! A swap area as a setting: in use, or not. A zram device, which gets a size and a header first, or a file that is made for it.
+//! And a zram device as a disk, of which only the size is wanted.
 
 use nix::{
     errno::Errno,
@@ -46,6 +47,31 @@ pub(super) fn write(path: &Path, value: &str) -> io::Result<()> {
         (PREPARED, ON) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is there already, for something else than swap")),
         (_, _) => turn_off(path),
     }
+}
+
+/// Whether the zram device at `path` has a size, and so is somebody's.
+pub(super) fn read_disk(path: &Path) -> io::Result<&'static str> {
+    let size = zram_file(path, "disksize").ok_or_else(no_zram)?;
+    Ok(if fs::read_to_string(size)?.trim() == "0" { OFF } else { ON })
+}
+
+/// Gives the zram device at `path` a size, or takes it.
+pub(super) fn write_disk(path: &Path, value: &str) -> io::Result<()> {
+    let file = |name| zram_file(path, name).ok_or_else(no_zram);
+    match value {
+        ON => {
+            let size = file("disksize")?;
+            patiently(|| fs::write(&size, format!("{ZRAM_BYTES}\n")))
+        }
+        _ => {
+            let reset = file("reset")?;
+            patiently(|| fs::write(&reset, "1\n"))
+        }
+    }
+}
+
+fn no_zram() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "it is no zram device")
 }
 
 /// Whether the table of swap areas has `path`. Its names are escaped, and ours have nothing to escape.

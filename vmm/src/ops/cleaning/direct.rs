@@ -1,18 +1,20 @@
 //! The arena's file as the disk has it, without the page cache.
 
-use crate::{host::facts::Need, memory::Snapshot, ops::OperationError};
-use nix::{
-    fcntl::OFlag,
-    sys::statfs::{TMPFS_MAGIC, fstatfs},
+use crate::{
+    host::facts::{Need, writes_back},
+    memory::Snapshot,
+    ops::OperationError,
 };
+use nix::fcntl::OFlag;
 use nostale_notifier::{Hva, addr::PAGE_SIZE};
 use std::{
     fs::{File, OpenOptions},
     io,
     os::{
-        fd::{BorrowedFd, RawFd},
+        fd::RawFd,
         unix::fs::{FileExt, OpenOptionsExt},
     },
+    path::Path,
 };
 
 /// The file, opened a second time for direct reads.
@@ -25,22 +27,17 @@ pub(super) struct Direct {
 #[repr(align(4096))]
 struct Aligned([u8; PAGE_SIZE as usize]);
 
-/// `RAMFS_MAGIC` (include/uapi/linux/magic.h).
-const RAMFS: i64 = 0x8584_58f6;
-
 impl Direct {
     /// The file behind `fd`; what it needs is a file system that has something to write back to.
     pub(super) fn open(fd: RawFd) -> Result<Self, OperationError> {
         let what = "reopening the backing file for direct reads";
-        // SAFETY: the arena's file, which outlives this call.
-        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-        let system = fstatfs(borrowed).map_err(|errno| OperationError::Io { what, source: errno.into() })?.filesystem_type();
+        let path = format!("/proc/self/fd/{fd}");
         let need = || Need::new("a file system on a disk, with direct reads", "name a directory on ext4 or xfs: --file-dir DIR");
-        if system == TMPFS_MAGIC || i128::from(system.0) == i128::from(RAMFS) {
+        if !writes_back(Path::new(&path)) {
             return Err(need().into());
         }
         let flags = OFlag::O_DIRECT.bits();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(format!("/proc/self/fd/{fd}"));
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(&path);
         let file = file.map_err(|error| match error.raw_os_error() {
             Some(libc::EINVAL) => need().into(),
             _ => OperationError::Io { what, source: error },

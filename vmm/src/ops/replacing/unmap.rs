@@ -23,8 +23,10 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     ..Operation::USUAL
 };
 
-/// How long to wait for the guest to meet the pages before they go.
-const PATIENCE: Duration = Duration::from_millis(1);
+/// How long to wait for the guest to meet the pages before they go: who has no translation of them has none that could be stale.
+const PATIENCE: Duration = Duration::from_millis(10);
+/// How long to leave the hole open, at times, for somebody to get through who must not.
+const OPEN: Duration = Duration::from_millis(5);
 
 struct Unmap {
     pipe: Option<PagePipe>,
@@ -51,6 +53,9 @@ fn hole(bed: &Bed<'_>, claim: &Span, rng: &mut Rng, opened: impl FnOnce(&mut Rng
     syscall::unmap(claim.range())?;
     let written = Written::since(bed.system, claim.pages());
     opened(rng);
+    if rng.random_range(0..8) == 0 {
+        until_written(bed.system, &claim.pages().collect::<Vec<_>>(), 2 * bed.system.vcpus() as u32, OPEN);
+    }
     bed.judge_closed("nothing was mapped there", &written.must_be_dirty(bed.system));
     let again = bed.arena.map_again(claim);
     again.map_err(|source| OperationError::Io { what: "mapping pages again where they were unmapped", source })

@@ -73,7 +73,7 @@ impl Minor {
         self.server.await_demand(before);
         // What nobody has asked for is left to ordinary faults, most of the time.
         if rng.random_range(0..4) == 0 {
-            self.server.resolve_rest()?;
+            self.server.resolve_rest(|_| Ok(()))?;
         }
         self.server.finish()?;
         bed.note(Stage::Restored, claim.range(), generation);

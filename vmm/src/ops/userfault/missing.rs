@@ -94,7 +94,7 @@ impl Missing {
         }
         bed.dwell(rng);
         drop(desk);
-        self.server.await_demand(before);
+        self.server.await_demand(bed, before);
         // What was not asked for comes all the same. Nothing of private memory that is missing can be in use elsewhere.
         self.server.resolve_rest(|_| Ok(()))?;
         self.server.finish()?;
@@ -150,7 +150,7 @@ impl Missing {
         self.server.register(claim.range(), Modes::MISSING)?;
         bed.publish(&claim, generation);
         syscall::protect(claim.range(), libc::PROT_READ | libc::PROT_WRITE)?;
-        self.server.await_demand(before);
+        self.server.await_demand(bed, before);
         self.server.resolve_rest(|_| Ok(()))?;
         self.server.finish()?;
         bed.arena.pool().park(old, Some(Retired { page, generation, snapshot }));

@@ -88,7 +88,7 @@ impl Move {
         let prompted = !huge || rng.random_bool(0.5);
         let mut copied = Vec::new();
         if prompted {
-            self.server.await_demand(before);
+            self.server.await_demand(bed, before);
         }
         self.server.resolve_rest(|at| {
             // A forked child has it, say. Moved home by mremap it could never be merged with its neighbours again.

@@ -7,7 +7,7 @@
 //! Whatever ends this thread, nobody waits for it any more: the last thing it does is to give back what is registered.
 
 use crate::memory::userfault::{Event, Features, Filled, Modes, Next, PageFault, Stop, Userfault, UserfaultError};
-use crate::ops::OperationError;
+use crate::ops::{Bed, OperationError};
 use nix::errno::Errno;
 use nostale_notifier::{
     Hva, HvaRange,
@@ -18,7 +18,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{
             AtomicU64,
-            Ordering::{AcqRel, Acquire},
+            Ordering::{AcqRel, Acquire, Relaxed},
         },
     },
     thread::JoinHandle,
@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// How long an operation waits for the first fault: a guest meets hot pages within microseconds, under emulation within milliseconds,
 /// if it gets to run at all.
 const DEMAND: Duration = Duration::from_millis(50);
+/// Visits to other pages after which it waits no longer.
+const ELSEWHERE: u64 = 1 << 15;
 /// Between two looks at whether a fault was served.
 const GLANCE: Duration = Duration::from_micros(20);
 
@@ -113,10 +115,11 @@ impl Server {
         self.shared.served.load(Acquire)
     }
 
-    /// Waits until more than `before` faults were served, for a moment.
-    pub(super) fn await_demand(&self, before: u64) {
-        let deadline = Instant::now() + DEMAND;
-        while self.served() == before && Instant::now() < deadline {
+    /// Waits until more than `before` faults were served, or the guest has been to so many other pages that it seems to have no use for these.
+    pub(super) fn await_demand(&self, bed: &Bed<'_>, before: u64) {
+        let visits = || bed.system.all_vcpus().map(|vcpu| vcpu.counts.visits.load(Relaxed)).fold(0, u64::wrapping_add);
+        let (then, deadline) = (visits(), Instant::now() + DEMAND);
+        while self.served() == before && visits().wrapping_sub(then) < ELSEWHERE && Instant::now() < deadline {
             std::thread::sleep(GLANCE);
         }
     }

@@ -69,7 +69,7 @@ impl WriteProtect {
         bed.note(Stage::Witnessed, span.range(), 0);
         *desk = Some(Job { range: span.range(), answer: Answer::Unprotect });
         drop(desk);
-        self.server.await_demand(before);
+        self.server.await_demand(bed, before);
         self.server.resolve_rest(|_| Ok(()))?;
         self.server.finish()?;
         bed.note(Stage::Restored, span.range(), 0);

@@ -71,10 +71,10 @@ impl Minor {
         bed.note(Stage::Witnessed, claim.range(), generation);
         *desk = Some(Job { range: claim.range(), answer: Answer::Continue });
         drop(desk);
-        self.server.await_demand(before);
+        self.server.await_demand(bed, before);
         // What nobody has asked for is left to ordinary faults, most of the time.
         if rng.random_range(0..4) == 0 {
-            self.server.resolve_rest()?;
+            self.server.resolve_rest(|_| Ok(()))?;
         }
         self.server.finish()?;
         bed.note(Stage::Restored, claim.range(), generation);

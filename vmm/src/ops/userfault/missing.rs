@@ -97,9 +97,9 @@ impl Missing {
         }
         bed.dwell(rng);
         drop(desk);
-        self.server.await_demand(before);
+        self.server.await_demand(bed, before);
         // What was not asked for comes all the same. Nothing of private memory that is missing can be in use elsewhere.
-        self.server.resolve_rest()?;
+        self.server.resolve_rest(|_| Ok(()))?;
         self.server.finish()?;
         match way {
             Way::Contents => {}
@@ -153,8 +153,8 @@ impl Missing {
         self.server.register(claim.range(), Modes::MISSING)?;
         bed.publish(&claim, generation);
         syscall::protect(claim.range(), libc::PROT_READ | libc::PROT_WRITE)?;
-        self.server.await_demand(before);
-        self.server.resolve_rest()?;
+        self.server.await_demand(bed, before);
+        self.server.resolve_rest(|_| Ok(()))?;
         self.server.finish()?;
         bed.arena.pool().park(old, Some(Retired { page, generation, snapshot }));
         Ok(if self.server.served() == before { Done::Busy } else { Done::Pages(1) })

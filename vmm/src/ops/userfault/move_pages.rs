@@ -78,7 +78,8 @@ impl Move {
         bed.publish(&gone, generation);
         bed.dwell(rng);
         bed.go_astray(there.start());
-        bed.inspect(&retired);
+        // Looked at now and judged later: a finding shows the page at home, too, and whoever touches that waits for this desk.
+        let found: Vec<_> = retired.iter().map(|(at, _)| bed.arena.snapshot(*at).ok()).collect();
         bed.note(Stage::Witnessed, there, generation);
         // Back home they must be as new as was promised.
         if !bed.stamp_generation(there, generation) {
@@ -90,17 +91,21 @@ impl Move {
         let prompted = !huge || rng.random_bool(0.5);
         let mut copied = Vec::new();
         if prompted {
-            self.server.await_demand(before);
+            self.server.await_demand(bed, before);
         }
-        for at in self.server.resolve_rest()? {
-            // In use by others, a forked child for one. Moved home by mremap it could never be merged with its neighbours again.
+        self.server.resolve_rest(|at| {
+            // A forked child has it, say. Moved home by mremap it could never be merged with its neighbours again.
             let from = Hva::new(there.start().get() + (at.get() - gone.range().start().get()));
             let snapshot = bed.arena.snapshot(from).map_err(|_| OperationError::Lost { what: "uffd-move", at: from })?;
             self.server.uffd().copy(at, &snapshot.page(generation), false)?;
             copied.push(from);
-        }
+            Ok(())
+        })?;
         self.server.finish()?;
         bed.note(Stage::Restored, gone.range(), generation);
+        for ((at, retired), now) in retired.iter().zip(found) {
+            now.into_iter().for_each(|now| bed.judge(retired, now, &format!("the old page, then at {at}")));
+        }
         must_be_empty(bed, &gone, there, &copied);
         syscall::unmap(away)?;
         Ok(if prompted && self.server.served() == before { Done::Busy } else { Done::Pages(moved) })

@@ -7,7 +7,7 @@
 //! Whatever ends this thread, nobody waits for it any more: the last thing it does is to give back what is registered.
 
 use crate::memory::userfault::{Event, Features, Filled, Modes, Next, PageFault, Stop, Userfault, UserfaultError};
-use crate::ops::OperationError;
+use crate::ops::{Bed, OperationError};
 use nix::errno::Errno;
 use nostale_notifier::{
     Hva, HvaRange,
@@ -18,7 +18,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{
             AtomicU64,
-            Ordering::{AcqRel, Acquire},
+            Ordering::{AcqRel, Acquire, Relaxed},
         },
     },
     thread::JoinHandle,
@@ -27,8 +27,11 @@ use std::{
 
 /// How long the thread waits before it looks around once more. It is woken by what it waits for; this is in case it is not.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How long an operation waits for the first fault: a guest meets hot pages within microseconds, under emulation within milliseconds.
-const DEMAND: Duration = Duration::from_millis(10);
+/// How long an operation waits for the first fault: a guest meets hot pages within microseconds, under emulation within milliseconds,
+/// if it gets to run at all.
+const DEMAND: Duration = Duration::from_millis(50);
+/// Visits to other pages after which it waits no longer.
+const ELSEWHERE: u64 = 1 << 15;
 /// Between two looks at whether a fault was served.
 const GLANCE: Duration = Duration::from_micros(20);
 
@@ -112,26 +115,26 @@ impl Server {
         self.shared.served.load(Acquire)
     }
 
-    /// Waits until more than `before` faults were served, for a moment.
-    pub(super) fn await_demand(&self, before: u64) {
-        let deadline = Instant::now() + DEMAND;
-        while self.served() == before && Instant::now() < deadline {
+    /// Waits until more than `before` faults were served, or the guest has been to so many other pages that it seems to have no use for these.
+    pub(super) fn await_demand(&self, bed: &Bed<'_>, before: u64) {
+        let visits = || bed.system.all_vcpus().map(|vcpu| vcpu.counts.visits.load(Relaxed)).fold(0, u64::wrapping_add);
+        let (then, deadline) = (visits(), Instant::now() + DEMAND);
+        while self.served() == before && visits().wrapping_sub(then) < ELSEWHERE && Instant::now() < deadline {
             std::thread::sleep(GLANCE);
         }
     }
 
-    /// Resolves all pages of the job, asked for or not; gives those that could not be.
-    pub(super) fn resolve_rest(&self) -> Result<Vec<Hva>, OperationError> {
+    /// Resolves all pages of the job, asked for or not. Those that others use at the moment are resolved by `in_use`, while faults wait.
+    pub(super) fn resolve_rest(&self, mut in_use: impl FnMut(Hva) -> Result<(), OperationError>) -> Result<(), OperationError> {
         let desk = self.desk();
-        let Some(job) = desk.as_ref() else { return Ok(Vec::new()) };
-        let mut left = Vec::new();
+        let Some(job) = desk.as_ref() else { return Ok(()) };
         let mut first = 0;
         while let Some(rest) = job.range.part(first, job.range.pages() - first) {
             match job.resolve(&self.shared.uffd, rest)? {
                 Filled::All => break,
                 Filled::Only { pages, errno } => {
                     if errno == Errno::EBUSY {
-                        left.push(Hva::new(rest.start().get() + pages * PAGE_SIZE));
+                        in_use(Hva::new(rest.start().get() + pages * PAGE_SIZE))?;
                     }
                     first += pages + 1;
                 }
@@ -140,7 +143,7 @@ impl Server {
                 break;
             }
         }
-        Ok(left)
+        Ok(())
     }
 
     /// Ends the job: its pages are the kernel's own business again, and nobody waits for them.
@@ -274,7 +277,7 @@ mod tests {
             assert_eq!(reader.join().expect("no panic"), Ok(0x0303_0303_0303_0303));
         });
         assert_eq!(server.served(), 1);
-        assert!(server.resolve_rest().expect("registered").is_empty());
+        server.resolve_rest(|at| panic!("{at} is in use")).expect("registered");
         server.finish().expect("alive");
         assert_eq!(arena.primary().load(arena.hva(15)), Ok(0x0303_0303_0303_0303));
     }

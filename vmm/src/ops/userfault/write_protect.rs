@@ -70,8 +70,8 @@ impl WriteProtect {
         bed.note(Stage::Witnessed, span.range(), 0);
         *desk = Some(Job { range: span.range(), answer: Answer::Unprotect });
         drop(desk);
-        self.server.await_demand(before);
-        self.server.resolve_rest()?;
+        self.server.await_demand(bed, before);
+        self.server.resolve_rest(|_| Ok(()))?;
         self.server.finish()?;
         bed.note(Stage::Restored, span.range(), 0);
         Ok(if self.server.served() == before { Done::Busy } else { Done::Pages(span.range().pages()) })

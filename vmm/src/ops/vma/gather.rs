@@ -34,11 +34,11 @@ fn settings(facts: &Facts, backing: Backing) -> Vec<Setting> {
 }
 
 /// Pages that children share with the guest and unmap.
-const PAGES: usize = 48;
+const PAGES: usize = 32;
 /// Pages of one munmap: gathers of one page take other ways than those of many.
 const RUN: u64 = 8;
 /// Most children at once.
-const MOST: usize = 4;
+const MOST: usize = 3;
 /// How long to wait until the guest has met the pages.
 const PATIENCE: Duration = Duration::from_millis(2);
 
@@ -70,7 +70,7 @@ impl HostOperation for Gather {
         bed.hot_pages(rng, &mut pages);
         until_written(bed.system, &pages, 8, PATIENCE);
         self.words.clear();
-        let number = rng.random_range(2..=MOST);
+        let number = rng.random_range(1..=MOST);
         let ends: [End; MOST] = std::array::from_fn(|_| [End::Unmaps, End::Exits, End::Reclaims][rng.random_range(0..3)]);
         let mut children = Vec::with_capacity(MOST + 1);
         bed.note(Stage::OperationStart, bed.arena.home(), 0);

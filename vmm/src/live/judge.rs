@@ -79,7 +79,8 @@ fn counters(arena: &Arena, page: u64) -> Option<[u64; LINES]> {
 fn total(bed: &Bed<'_>, writers: &[HostWriter]) -> u64 {
     let guest: u64 = bed.system.all_vcpus().map(|vcpu| vcpu.counts.write_visits.load(Relaxed)).sum();
     let host: u64 = writers.iter().map(|writer| writer.visits.load(Relaxed)).sum();
-    let mut sums = [0; LINES];
+    // Pages that are no longer in the file were counted when they went.
+    let mut sums = bed.ledger.sums();
     for frame in 0..bed.arena.witnessed() {
         if let Some(page) = bed.arena.snapshot_frame(Frame(frame as u32)) {
             sums.iter_mut().zip(page.counters()).for_each(|(sum, counter)| *sum += counter);

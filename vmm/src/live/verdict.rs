@@ -65,9 +65,10 @@ pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> Sc
         (Verdict::Vacuous, Some(format!("{name} failed: {error}")))
     } else if let Some(stuck) = stuck {
         (Verdict::Stuck, Some(format!("no progress: {stuck}")))
-    } else if let Some(reason) = vacuity::judge(&kvm, visits, operations)
-        .or_else(|| idle(&by_operation))
-        .or_else(|| unseen(scenario, witnessed, sightings))
+    } else if let Some(reason) =
+        vacuity::judge(&kvm, visits, operations, scenario.operations.iter().any(|operation| operation.machine.vm))
+            .or_else(|| idle(&by_operation))
+            .or_else(|| unseen(scenario, witnessed, sightings))
     {
         (Verdict::Vacuous, Some(reason))
     } else {

@@ -52,6 +52,13 @@ impl Ledger {
         sums.iter_mut().zip(counters).for_each(|(sum, counter)| *sum += counter);
     }
 
+    /// What was kept for all pages together.
+    #[must_use]
+    pub fn sums(&self) -> [u64; LINES] {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::array::from_fn(|line| kept.values().map(|counters| counters[line]).sum())
+    }
+
     /// What was kept for arena page `page`.
     #[must_use]
     pub fn get(&self, page: u64) -> [u64; LINES] {

@@ -13,6 +13,7 @@ use crate::{
 };
 use nostale_notifier::event::Stage;
 use rand::RngExt;
+use std::time::Instant;
 
 /// The operation.
 pub(in crate::ops) static OPERATION: Operation = Operation {
@@ -58,7 +59,7 @@ impl HostOperation for DirtyLog {
             let all: Vec<u64> = (0..bed.arena.pages()).collect();
             bed.judge_log("the log that begins full", &all, |page| log.contains(page));
         }
-        let mut judged = 0;
+        let (mut judged, begin) = (0, Instant::now());
         for _ in 0..rng.random_range(1..=READINGS) {
             if rng.random_range(0..4) == 0 {
                 bed.dwell(rng);
@@ -67,6 +68,9 @@ impl HostOperation for DirtyLog {
             let log = Log::read(bed, vm.memslots(), &logged)?;
             bed.judge_log("the dirty log", &must, |page| log.contains(page));
             judged += must.len() as u64;
+            if judged > 0 && begin.elapsed() > logged::LONG {
+                break;
+            }
             written = if clearing == Clearing::ByReading {
                 logged::watch(bed, rng)
             } else {

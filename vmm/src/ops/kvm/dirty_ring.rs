@@ -11,7 +11,7 @@ use crate::{
 };
 use nostale_notifier::event::Stage;
 use rand::RngExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Entries of a ring: KVM sets some hundred of them aside (`kvm_dirty_ring_get_rsvd_entries`).
 const ENTRIES: u32 = 1024;
@@ -57,7 +57,7 @@ impl HostOperation for DirtyRing {
 }
 
 fn empty_rings(bed: &Bed<'_>, vm: &Vm, logged: &Logged<'_>, rng: &mut Rng) -> Result<u64, OperationError> {
-    let mut judged = 0;
+    let (mut judged, begin) = (0, Instant::now());
     for _ in 0..rng.random_range(1..=READINGS) {
         let written = logged::watch(bed, rng);
         let mut log = Bitmap::new(bed.arena.pages());
@@ -77,6 +77,9 @@ fn empty_rings(bed: &Bed<'_>, vm: &Vm, logged: &Logged<'_>, rng: &mut Rng) -> Re
         take_out(bed, vm, logged, &mut log).map_err(refused)?;
         bed.judge_log("the dirty ring", &must, |page| log.contains(page));
         judged += must.len() as u64;
+        if judged > 0 && begin.elapsed() > logged::LONG {
+            break;
+        }
     }
     Ok(judged)
 }

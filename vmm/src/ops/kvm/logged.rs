@@ -14,8 +14,11 @@ use std::time::{Duration, Instant};
 const HOT: u64 = 64;
 /// Others beside them.
 const OTHERS: usize = 64;
-/// How long to wait for writes that must be in the log.
+/// How long to wait for more writes that must be in the log, and for any: under emulation the guest is that slow.
 const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE_FOR_ANY: Duration = Duration::from_millis(200);
+/// An operation that has judged something and is as old ends, however many readings it was to make.
+pub(super) const LONG: Duration = Duration::from_millis(100);
 /// As many pages are enough, at most.
 const ENOUGH: usize = 8;
 
@@ -80,10 +83,11 @@ pub(super) fn watch(bed: &Bed<'_>, rng: &mut Rng) -> Written {
 /// Waits until some of the watched pages must be in the log, but not for long; gives them.
 pub(super) fn await_writes(system: &System, written: &Written, rng: &mut Rng, mut meanwhile: impl FnMut()) -> Vec<u64> {
     let enough = rng.random_range(1..=ENOUGH);
-    let deadline = Instant::now() + PATIENCE;
+    let begin = Instant::now();
     loop {
         let must = written.must_be_dirty(system);
-        if must.len() >= enough || Instant::now() >= deadline {
+        let patience = if must.is_empty() { PATIENCE_FOR_ANY } else { PATIENCE };
+        if must.len() >= enough || begin.elapsed() >= patience {
             return must;
         }
         meanwhile();

@@ -76,6 +76,7 @@ impl Ground {
             system: &self.system,
             watch: &self.watch,
             ledger: &self.ledger,
+            stop: &self.stop_operations,
             journeys: &self.journeys,
             actor: (number, name),
             vm: self.vm.get().map(Arc::as_ref),

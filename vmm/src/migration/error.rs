@@ -118,6 +118,9 @@ pub enum MigrationError {
         /// Where.
         place: &'static str,
     },
+    /// It was called off before the hand-over.
+    #[error("the migration was called off")]
+    CalledOff,
     /// It was killed, as planned.
     #[error("the destination was killed")]
     Killed,

@@ -19,7 +19,7 @@ use crate::{
 };
 use nostale_notifier::addr::PAGE_SIZE;
 use std::{
-    sync::atomic::Ordering::Relaxed,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -46,6 +46,8 @@ pub struct Going<'a> {
     pub way: Ways,
     /// How long it stays, at least.
     pub stay: Duration,
+    /// Calls the migration off where the guest has not been handed over yet, and ends its stay where it has.
+    pub stop: &'a AtomicBool,
     /// The destination is killed after this time, or when it is ready to take over, whatever comes first.
     pub doom: Option<Duration>,
     /// The planted fault: pages drop out of the last round.
@@ -69,6 +71,7 @@ impl Drop for Parked<'_> {
 /// Moves the guest there and back. `None` where the destination was killed, as was wanted, and the guest has gone on here.
 ///
 /// # Errors
+/// [`MigrationError::CalledOff`] where it was not to go on; any other is a failure.
 /// The guest goes on here if it was not handed over yet. After that it went down with its destination, and its vCPUs stay where they are.
 pub fn migrate(going: &Going<'_>) -> Result<Option<Journey>, MigrationError> {
     let memory = Memory { arena: going.arena, system: going.vm.system() };
@@ -83,8 +86,8 @@ pub fn migrate(going: &Going<'_>) -> Result<Option<Journey>, MigrationError> {
             destination.end();
             Ok(Some(journey))
         }
-        // Whatever it was that failed, it failed because of that.
-        Err(error) if going.doom.is_some() => {
+        // Whatever else it was that failed, it failed because of that.
+        Err(error) if going.doom.is_some() && !matches!(error, MigrationError::CalledOff) => {
             if !destination.end() {
                 return Err(error);
             }
@@ -110,6 +113,7 @@ fn there_and_back(
     };
     let mut out = through(destination.out());
     let mut check = || match destination.poll()? {
+        None if going.stop.load(Relaxed) => Err(MigrationError::CalledOff),
         None => Ok(()),
         Some(other) => Err(MigrationError::Unexpected { got: format!("{:?}", other.kind()), wanted: "silence" }),
     };
@@ -159,7 +163,7 @@ fn there_and_back(
     };
     journey.downtime_us = clock::microseconds(running.saturating_sub(stopped));
     journey.there = sent;
-    stay(going.stay, memory, destination, &left)?;
+    stay(going, memory, destination, &left)?;
     destination.send(&Message::Return)?;
     let back = take_back(memory, destination, vcpus)?;
     let visits_home = visits(memory);
@@ -204,12 +208,12 @@ pub(super) fn running(message: &Message) -> Option<u64> {
 }
 
 /// Waits until the guest has stayed long enough, and has done something on every vCPU.
-fn stay(time: Duration, memory: Memory<'_>, destination: &Destination<'_>, left: &[u64]) -> Result<(), MigrationError> {
+fn stay(going: &Going<'_>, memory: Memory<'_>, destination: &Destination<'_>, left: &[u64]) -> Result<(), MigrationError> {
     let begin = Instant::now();
     loop {
         let still = visits(memory).iter().zip(left).position(|(now, then)| now <= then);
         match still {
-            None if begin.elapsed() >= time => return Ok(()),
+            None if begin.elapsed() >= going.stay || going.stop.load(Relaxed) => return Ok(()),
             Some(vcpu) if begin.elapsed() > SILENCE => {
                 return Err(MigrationError::NoVisit { vcpu, bound: SILENCE, place: "at the destination" });
             }

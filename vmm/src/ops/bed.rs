@@ -26,7 +26,10 @@ use std::{
     collections::HashMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::Ordering::{Relaxed, Release},
+        atomic::{
+            AtomicBool,
+            Ordering::{Relaxed, Release},
+        },
     },
     time::{Duration, Instant},
 };
@@ -79,6 +82,8 @@ pub struct Bed<'a> {
     pub ledger: &'a Ledger,
     /// The VM; none in a loop without one.
     pub vm: Option<&'a Vm>,
+    /// Whether operations are to end: for those that take long.
+    pub stop: &'a AtomicBool,
     /// Migrations of the guest.
     pub journeys: &'a Mutex<Log>,
     /// Number of this thread, and name of its operation.

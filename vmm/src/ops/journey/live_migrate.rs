@@ -6,7 +6,7 @@ use crate::{
     live::Plant,
     machine::{Demands, GuestFinding, Tracking},
     memory::Backing,
-    migration::{self, Going, Ways},
+    migration::{self, Going, MigrationError, Ways},
     ops::{Bed, Done, Effect, HostOperation, Made, Operation, OperationError, Rng},
     oracle::freshness,
 };
@@ -123,11 +123,15 @@ impl HostOperation for LiveMigrate {
             way,
             stay: if rng.random_range(0..4) == 0 { LONG_STAY } else { STAY }.mul_f64(rng.random_range(0.0..1.0)),
             doom,
+            stop: bed.stop,
             forgets: bed.forgets(),
         };
         let begin = Instant::now();
         bed.note(Stage::OperationStart, bed.arena.home(), 0);
-        let journey = migration::migrate(&going)?;
+        let journey = match migration::migrate(&going) {
+            Err(MigrationError::CalledOff) => return Ok(Done::Busy),
+            other => other?,
+        };
         bed.note(Stage::Returned, bed.arena.home(), 0);
         let Some(journey) = journey else {
             bed.journeys().survived();

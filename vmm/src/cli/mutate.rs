@@ -5,12 +5,12 @@ use super::{
     args::{Common, MutateOptions},
     interrupt, machine, output,
 };
-use crate::machine::Layout;
 use crate::{
     host::clock,
     inside::{Event, Plan, RunRequest},
     kernels::{Cache, Kernel, Program},
     l1::Boot,
+    machine::Layout,
     mutate::campaign::{self, Campaign, CampaignReport, Fate, MutantResult, Settings, Store, Watching},
     qemu::Installed,
     report::{

@@ -5,7 +5,7 @@ use super::{
     ring::{DirtyPage, Rings},
     slot::Tracking,
     slots::Memslots,
-    vcpu::{VcpuState, VcpuView},
+    view::{VcpuState, VcpuView},
     vm::Stuck,
 };
 use crate::memory::System;

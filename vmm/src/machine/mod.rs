@@ -10,6 +10,7 @@ mod slot;
 mod slots;
 mod stats;
 mod vcpu;
+mod view;
 mod vm;
 
 pub use boot::{BootError, Privilege};
@@ -22,5 +23,6 @@ pub use slot::{Demands, Registered, Slot, SlotFlags, SlotId, Tracking};
 pub use slots::{Change, Memslots, Mmio, SlotError};
 pub use stats::{Sample, StatsError};
 pub(crate) use vcpu::AWAY;
-pub use vcpu::{GuestFinding, Observer, VcpuState, VcpuView};
+pub use vcpu::{GuestFinding, Observer};
+pub use view::{VcpuState, VcpuView};
 pub use vm::{Machine, MachineConfig, MachineError, Stuck};

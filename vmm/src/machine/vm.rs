@@ -7,7 +7,8 @@ use super::{
     slot::{Demands, Slot, SlotFlags, Tracking},
     slots::{Memslots, SlotError},
     stats::{Sample, Stats, StatsError},
-    vcpu::{self, Observer, VcpuState, VcpuView},
+    vcpu::{self, Observer},
+    view::{VcpuState, VcpuView},
 };
 use crate::memory::System;
 use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, kvm_device_attr};

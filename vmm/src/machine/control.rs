@@ -6,7 +6,7 @@ use super::{
     slot::Tracking,
     slots::Memslots,
     suspend::Vcpus,
-    vcpu::{VcpuState, VcpuView},
+    view::{VcpuState, VcpuView},
     vm::Stuck,
 };
 use crate::memory::System;

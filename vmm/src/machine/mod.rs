@@ -12,6 +12,7 @@ mod state;
 mod stats;
 mod suspend;
 mod vcpu;
+mod view;
 mod vm;
 
 pub use boot::{BootError, Privilege};
@@ -26,5 +27,6 @@ pub use state::{CpuState, StateError};
 pub use stats::{Sample, StatsError};
 pub use suspend::{SuspendError, Vcpus};
 pub(crate) use vcpu::AWAY;
-pub use vcpu::{GuestFinding, Observer, VcpuState, VcpuView};
+pub use vcpu::{GuestFinding, Observer};
+pub use view::{VcpuState, VcpuView};
 pub use vm::{Machine, MachineConfig, MachineError, Stuck};

@@ -6,7 +6,7 @@
 use super::{
     exit::VcpuFailure,
     state::CpuState,
-    vcpu::{VcpuState, VcpuView},
+    view::{VcpuState, VcpuView},
 };
 use kvm_ioctls::VcpuFd;
 use nix::errno::Errno;

@@ -9,7 +9,8 @@ use super::{
     state,
     stats::{Sample, Stats, StatsError},
     suspend::{SuspendError, Vcpus},
-    vcpu::{self, Observer, VcpuState, VcpuView},
+    vcpu::{self, Observer},
+    view::{VcpuState, VcpuView},
 };
 use crate::memory::System;
 use kvm_bindings::KVM_MAX_CPUID_ENTRIES;

@@ -32,8 +32,8 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
 
 /// Scans of a claim.
 const ROUNDS: u64 = 3;
-/// How long to wait for a write between two of them.
-const PATIENCE: Duration = Duration::from_millis(2);
+/// How long to wait for writes between two of them. Each takes the guest a fault first.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 struct Scan {
     uffd: Userfault,
@@ -78,6 +78,10 @@ impl Scan {
             let is_in = |page: u64| claim.part(page - claim.first(), 1).is_some_and(|page| holds(&reported, page.range()));
             bed.judge_log("PAGEMAP_SCAN", &must, is_in);
             found += must.len() as u64;
+            if must.is_empty() {
+                // The guest has no use for these pages at the moment.
+                break;
+            }
         }
         Ok(found)
     }

@@ -29,7 +29,7 @@ use std::{
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How long an operation waits for the first fault: a guest meets hot pages within microseconds, under emulation within milliseconds,
 /// if it gets to run at all.
-const DEMAND: Duration = Duration::from_millis(50);
+const DEMAND: Duration = Duration::from_millis(250);
 /// Visits to other pages after which it waits no longer.
 const ELSEWHERE: u64 = 1 << 15;
 /// Between two looks at whether a fault was served.

@@ -12,11 +12,7 @@ use std::{
 };
 
 pub(crate) fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
-    vec![
-        trial(bench, "storm::clean", None, clean),
-        trial(bench, "storm::shrunk_to_the_culprit", None, shrunk),
-        trial(bench, "storm::a_seed_gives_the_same_first_round", None, repeated),
-    ]
+    vec![trial(bench, "storm::clean", None, clean), trial(bench, "storm::shrunk_to_the_culprit", None, shrunk)]
 }
 
 fn storm(bench: &Bench, backing: &str, plant: Option<Plant>, seed: u64, time: Duration) -> Result<ScenarioResult, Failed> {
@@ -46,13 +42,5 @@ fn shrunk(bench: &Bench) -> Result<(), Failed> {
     assert_eq!(rounds.shrunk.len(), 1, "{rounds:?}: {:?}", result.reason);
     let replay = format!("--ops {} --backing memfd", rounds.shrunk[0]);
     assert!(result.replay.contains(&replay) && !result.violations.is_empty(), "{}", result.replay);
-    Ok(())
-}
-
-fn repeated(bench: &Bench) -> Result<(), Failed> {
-    let names = |result: ScenarioResult| result.by_operation.into_iter().map(|count| count.name).collect::<Vec<_>>();
-    // Less than the shortest round: there is only the first.
-    let first = || storm(bench, "memfd", None, 3, Duration::from_millis(600)).map(names);
-    assert_eq!(first()?, first()?);
     Ok(())
 }

@@ -84,7 +84,8 @@ pub(super) enum Command {
 /// Options of `nostale run`.
 #[derive(Args, Debug)]
 pub(super) struct RunOptions {
-    /// Operations, or several at once on the same pages (mremap+migrate), or `all` [default: a plan that covers each]
+    /// Operations, or several at once on the same pages (mremap+migrate), `all`, or `storm` [default: each where it reaches what no
+    /// other does; a few run only by name, see `nostale doctor`]
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(super) ops: Option<Vec<String>>,
     /// Kinds of guest memory, or `all` [default: those on which an operation takes different paths through the kernel]
@@ -114,14 +115,16 @@ pub(super) struct RunOptions {
     /// Stop at the first violation
     #[arg(long)]
     pub(super) until_violation: bool,
-    /// See an oracle fail: plant a fault (old-copy, stale-translation, still-running, unwritten-value, missed-dirty, held-vcpu, ring0,
-    /// kernel-message)
-    #[arg(long, value_name = "FAULT", value_parser = |name: &str| name.parse::<Plant>())]
+    #[arg(long, value_name = "FAULT", value_parser = |name: &str| name.parse::<Plant>(), help = faults())]
     pub(super) plant: Option<Plant>,
     /// How memory appears in the guest: plain, split (several memslots), alias (twice), unaligned (no huge page fits)
     /// [default: drawn from the seed for each scenario]
     #[arg(long, value_name = "LAYOUT", value_parser = |name: &str| name.parse::<Layout>())]
     pub(super) layout: Option<Layout>,
+}
+
+fn faults() -> String {
+    format!("See an oracle fail: plant a fault ({})", Plant::ALL.map(Plant::name).join(", "))
 }
 
 /// Options of `nostale check`.

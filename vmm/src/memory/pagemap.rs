@@ -17,8 +17,8 @@ pub struct Pagemap {
     file: File,
 }
 
-/// What the primary MMU has for one page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the primary MMU has for one page; by default, nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entry(u64);
 
 impl Entry {
@@ -26,12 +26,6 @@ impl Entry {
     #[must_use]
     pub const fn is_present(self) -> bool {
         self.0 >> 63 == 1
-    }
-
-    /// In a swap area, or on its way (a migration entry looks the same).
-    #[must_use]
-    pub const fn is_swapped(self) -> bool {
-        self.0 >> 62 & 1 == 1
     }
 
     /// Written since soft-dirty bits were cleared.

@@ -1,6 +1,6 @@
 //! System calls that some operations are made of, each tried on memory of our own.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use serde::Serialize;
@@ -22,6 +22,8 @@ pub struct Calls {
     pub memfd_create: Attempt,
     /// `vmsplice` of user pages into a pipe, where the pipe holds a reference to the page.
     pub vmsplice: Attempt,
+    /// `process_madvise` of another process's memory, by a pidfd (5.10).
+    pub process_madvise: Attempt,
 }
 
 impl Calls {
@@ -32,6 +34,7 @@ impl Calls {
             remap_file_pages: Attempt::NotTried,
             memfd_create: Attempt::NotTried,
             vmsplice: Attempt::NotTried,
+            process_madvise: Attempt::NotTried,
         }
     }
 
@@ -44,6 +47,7 @@ impl Calls {
             remap_file_pages: Attempt::of("remap_file_pages", remap_file_pages()),
             memfd_create: Attempt::of("memfd_create", memfd(page)),
             vmsplice: Attempt::of("vmsplice", vmsplice()),
+            process_madvise: Attempt::of("process_madvise", process_madvise()),
         }
     }
 }
@@ -109,4 +113,18 @@ fn vmsplice() -> Result<(), Errno> {
     let moved = unsafe { libc::vmsplice(writer.as_raw_fd(), &part, 1, libc::SPLICE_F_NONBLOCK) };
     drop(reader);
     Errno::result(moved).map(drop)
+}
+
+fn process_madvise() -> Result<(), Errno> {
+    let mapping = Mapping::anonymous(page_size())?;
+    mapping.touch(0);
+    let part = libc::iovec { iov_base: mapping.address(), iov_len: page_size() };
+    // SAFETY: plain system call; what it returns is a new descriptor that nobody else owns.
+    let pidfd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) })?;
+    let pidfd = i32::try_from(pidfd).map_err(|_| Errno::EBADF)?;
+    // SAFETY: as above.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    // SAFETY: one iovec that lies in our mapping; the advice changes no contents.
+    let advised = unsafe { libc::syscall(libc::SYS_process_madvise, pidfd.as_raw_fd(), &raw const part, 1, libc::MADV_COLD, 0) };
+    Errno::result(advised).map(drop)
 }

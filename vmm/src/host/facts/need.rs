@@ -258,6 +258,15 @@ impl Facts {
         call("memfd_create", &self.calls.memfd_create, "boot a kernel with CONFIG_MEMFD_CREATE=y")
     }
 
+    /// `process_madvise`.
+    pub fn need_process_madvise(&self) -> Result<(), Need> {
+        call(
+            "process_madvise",
+            &self.calls.process_madvise,
+            "boot Linux 5.10 or later with CONFIG_ADVISE_SYSCALLS=y, without a seccomp filter",
+        )
+    }
+
     /// `vmsplice`.
     pub fn need_vmsplice(&self) -> Result<(), Need> {
         call("vmsplice", &self.calls.vmsplice, "run without the seccomp filter that refuses it")

@@ -135,10 +135,15 @@ impl Facts {
             self.need_remap_file_pages(),
             self.need_memfd(),
             self.need_vmsplice(),
+            self.need_process_madvise(),
         ];
         let failed: Vec<_> = needs.iter().filter_map(|need| need.as_ref().err()).collect();
         match failed.as_slice() {
-            [] => Row::new("system calls", State::Good, "mremap DONTUNMAP, remap_file_pages, memfd_create, vmsplice"),
+            [] => Row::new(
+                "system calls",
+                State::Good,
+                "mremap DONTUNMAP, remap_file_pages, memfd_create, vmsplice, process_madvise",
+            ),
             [first, ..] => {
                 let what: Vec<&str> = failed.iter().map(|need| need.what.as_str()).collect();
                 Row::new("system calls", State::Limited, format!("no {}", what.join(", no "))).hint(first.hint.clone())

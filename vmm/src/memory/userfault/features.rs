@@ -90,13 +90,14 @@ impl Features {
     #[must_use]
     pub fn since(self) -> &'static str {
         // The latest first.
-        const SINCE: [(Features, &str); 6] = [
+        const SINCE: [(Features, &str); 7] = [
             (Features::MOVE, "6.8"),
             (Features::WRITE_PROTECT_ASYNC, "6.7"),
             (Features::POISON, "6.6"),
             (Features::WRITE_PROTECT_UNPOPULATED, "6.4"),
             (Features::WRITE_PROTECT_SHMEM, "5.19"),
             (Features::MINOR_SHMEM, "5.14"),
+            (Features::MINOR_HUGETLBFS, "5.13"),
         ];
         SINCE.into_iter().find(|(feature, _)| self.contains(*feature)).map_or("5.7", |(_, since)| since)
     }

@@ -38,7 +38,7 @@ pub fn choose(mutant: &Mutant, sites: &[&Site], reach: &Reach) -> Chosen {
     }
     let meant: Vec<&str> = match mutant.group {
         Group::Kvm => SHORT.to_vec(),
-        Group::Caller => knowledge::caller(&mutant.function).map_or_else(Vec::new, |caller| caller.operations().collect()),
+        Group::Caller => knowledge::caller(&mutant.function).map_or_else(Vec::new, |caller| caller.operations().to_vec()),
     };
     let is = |name: &str, pair: &Pair| match name.split_once(" on ") {
         Some((ops, backing)) => pair.ops == ops && pair.backing == backing,

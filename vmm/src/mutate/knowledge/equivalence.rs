@@ -121,9 +121,20 @@ const ALL: &[Equivalence] = &[
         before: FOR_EVER,
     },
     Equivalence {
+        condition: "the old place is unmapped in the same call: always, since MREMAP_DONTUNMAP is refused on hugetlbfs; and nobody \
+                    migrates the page in the moment between",
+        argument: "move_vma unmaps the old place before it returns, in a bracket of its own, under the same mmap_lock. Until then the page \
+                   is the same at either address, and what a guest still writes through the old one lands where it belongs",
+        source: "mm/hugetlb.c (move_hugetlb_page_tables), mm/mremap.c (move_vma)",
+        private_only: false,
+        about: About::Both(&["move_hugetlb_page_tables"]),
+        since: EVER,
+        before: FOR_EVER,
+    },
+    Equivalence {
         condition: "a huge entry is installed in the same go (MADV_COLLAPSE), or the page table is empty. khugepaged may leave no entry: \
-                    then nobody maps the page any more, and truncation, reclaim and migration have nobody to tell \
-                    (CVE-2022-48991); that waits for khugepaged among the operations",
+                    then nobody maps the page any more, and reclaim and migration have nobody to tell (CVE-2022-48991): \
+                    khugepaged+pageout on memfd-thp would have to meet it",
         argument: "every entry of the page table is checked to lead to its own part of one huge page; the huge entry leads to the same \
                    pages with the same rights",
         source: "mm/khugepaged.c (collapse_pte_mapped_thp)",

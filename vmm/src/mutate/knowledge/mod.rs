@@ -47,8 +47,7 @@ impl fmt::Display for Release {
 /// How a run can get to a function that calls the notifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// By one of these host operations, the most telling first, with a backing where that decides. Some of them this version may
-    /// not have: see [`has`].
+    /// By one of these host operations, the most telling first, with a backing where that decides.
     Operations(&'static [&'static str]),
     /// In no way, for this reason.
     Never(&'static str),
@@ -70,21 +69,14 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The operations that lead there and that this version has.
-    pub fn operations(&self) -> impl Iterator<Item = &'static str> {
-        let all: &[&str] = match self.reach {
+    /// The operations that lead there.
+    #[must_use]
+    pub const fn operations(&self) -> &'static [&'static str] {
+        match self.reach {
             Reach::Operations(names) => names,
             Reach::Never(_) => &[],
-        };
-        all.iter().copied().filter(|name| has(name))
+        }
     }
-}
-
-/// Whether this version has an operation of [`Reach::Operations`].
-#[must_use]
-pub fn has(operation: &str) -> bool {
-    let name = operation.split(" on ").next().unwrap_or(operation);
-    crate::ops::find(name).is_some()
 }
 
 /// What is known about a function, if anything.

@@ -76,8 +76,13 @@ fn the_reference_functions_are_known() {
 }
 
 #[test]
-fn operations_of_this_version_are_told_from_those_it_lacks() {
-    let has: Vec<_> = caller("copy_page_range").expect("as written above").operations().collect();
-    assert_eq!(has, ["fork"]);
-    assert_eq!(caller("__split_huge_pud").expect("as written above").operations().count(), 0);
+fn every_way_to_a_function_is_a_scenario() {
+    for name in callers::all().flat_map(Caller::operations) {
+        let (ops, backing) =
+            name.split_once(" on ").map_or((*name, None), |(ops, backing)| (ops, Some(vec![backing.to_owned()])));
+        let plan =
+            crate::live::plan(Some(&[ops.to_owned()]), backing.as_deref()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(plan.iter().any(|scenario| scenario.inapplicable().is_none()), "{name}");
+    }
+    assert!(caller("__split_huge_pud").expect("as written above").operations().is_empty());
 }

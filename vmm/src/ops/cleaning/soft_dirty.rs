@@ -3,7 +3,7 @@
 use crate::live::Plant;
 use crate::{
     machine::AWAY,
-    memory::{Backing, Pagemap},
+    memory::{Backing, Entry, Pagemap},
     ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written},
     oracle::dirty::Written,
 };
@@ -75,7 +75,10 @@ impl HostOperation for SoftDirty {
             std::thread::sleep(AWAY);
             must = written.must_be_dirty(bed.system);
         }
-        let entries = self.pagemap.entries(claim.range()).map_err(io(PAGEMAP))?;
+        let mut entries = self.pagemap.entries(claim.range()).map_err(io(PAGEMAP))?;
+        if let Some(lost) = bed.lost_from_log(&must).and_then(|page| entries.get_mut((page - claim.first()) as usize)) {
+            *lost = Entry::default();
+        }
         let dirty = |page: u64| entries.get((page - claim.first()) as usize).is_some_and(|entry| entry.is_soft_dirty());
         bed.judge_log("soft-dirty tracking", &must, dirty);
         bed.note(Stage::Witnessed, claim.range(), 0);

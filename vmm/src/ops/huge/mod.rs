@@ -1,6 +1,7 @@
 //! Huge pages, gathered and cut up. Each operation needs what the other does to start from.
 
 mod collapse;
+mod khugepaged;
 mod split;
 mod unshare;
 
@@ -11,7 +12,8 @@ use nostale_notifier::HvaRange;
 use rand::RngExt;
 
 /// These operations.
-pub(super) static OPERATIONS: &[&Operation] = &[&collapse::OPERATION, &split::OPERATION, &unshare::OPERATION];
+pub(super) static OPERATIONS: &[&Operation] =
+    &[&collapse::OPERATION, &khugepaged::OPERATION, &split::OPERATION, &unshare::OPERATION];
 
 /// Only memory that may have huge pages.
 pub(in crate::ops) fn huge_only(backing: Backing) -> Effect {

@@ -1,5 +1,6 @@
 //! `split`: a huge translation is cut up because a part of it is treated differently (`__split_huge_pmd`).
 
+use crate::live::Plant;
 use crate::memory::Backing;
 use crate::memory::Span;
 use crate::ops::{Bed, Done, HostOperation, Operation, OperationError, Rng, huge, moving::mremap, syscall};
@@ -15,6 +16,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     needs: |facts, _| facts.need_collapse(),
     make: |_, _| Ok(Box::new(Split)),
     not_hugetlb: Some("hugetlb pages are never cut up"),
+    faults: &[Plant::StrayWrite],
     ..Operation::USUAL
 };
 

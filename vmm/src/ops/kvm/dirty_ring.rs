@@ -75,6 +75,7 @@ fn empty_rings(bed: &Bed<'_>, vm: &Vm, logged: &Logged<'_>, rng: &mut Rng) -> Re
             return Err(OperationError::Kvm { call: "leaving KVM_RUN on a signal", errno: nix::errno::Errno::ETIMEDOUT });
         }
         take_out(bed, vm, logged, &mut log).map_err(refused)?;
+        bed.lost_from_log(&must).into_iter().for_each(|page| log.remove(page));
         bed.judge_log("the dirty ring", &must, |page| log.contains(page));
         judged += must.len() as u64;
         if judged > 0 && begin.elapsed() > logged::LONG {

@@ -12,7 +12,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "mremap",
     summary: "move pages away and back: ranges, single pages, onto an occupied place, whole PMDs, into an earlier VMA",
     usual: &[Backing::ANON, Backing::HUGETLB_2M],
-    more: &[Backing::ANON_THP, Backing::ANON_MTHP, Backing::MEMFD, Backing::FILE_PRIVATE],
+    more: &[Backing::ANON_THP, Backing::ANON_MTHP, Backing::MEMFD, Backing::FILE_PRIVATE, Backing::HUGETLB_1G],
     effect: |_| Effect::Preserves,
     make: |_, _| Ok(Box::new(Mremap { only: None })),
     not_hugetlb: None,

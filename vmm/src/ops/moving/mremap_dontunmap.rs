@@ -66,7 +66,7 @@ fn private(bed: &Bed<'_>, claim: &Span, away: nostale_notifier::HvaRange, rng: &
 
 /// Sees that no page has generation 0, by which fresh ones are told from it.
 pub(in crate::ops) fn date(bed: &Bed<'_>, claim: &Span) -> Result<(), OperationError> {
-    let lost = |at| OperationError::Lost { what: "mremap-dontunmap", at };
+    let lost = |at| OperationError::Lost { what: bed.actor.1, at };
     let before = bed.arena.next_generation();
     for at in claim.range().iter() {
         let word = nostale_notifier::Hva::new(at.get() + nostale_guest::page::word_offset(GENERATION));

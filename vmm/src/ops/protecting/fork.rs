@@ -25,7 +25,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "fork",
     summary: "fork: the child looks on, writes, leaves at once, or forks again; its copy must not change",
     usual: &[Backing::ANON, Backing::ANON_THP, Backing::HUGETLB_2M],
-    more: &[Backing::ANON_MTHP, Backing::FILE_PRIVATE],
+    more: &[Backing::ANON_MTHP, Backing::FILE_PRIVATE, Backing::HUGETLB_1G],
     effect: |backing| {
         if backing.is_shared() {
             Effect::Inapplicable("fork copies no page tables of shared mappings, so nothing is invalidated")

@@ -10,8 +10,8 @@ use rand::RngExt;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "protect",
     summary: "mprotect read-only or none, look twice whether anybody still writes, and give access back",
-    usual: &[Backing::ANON, Backing::MEMFD_THP, Backing::HUGETLB_2M_SHARED],
-    more: &[Backing::ANON_MTHP, Backing::MEMFD],
+    usual: &[Backing::ANON, Backing::MEMFD, Backing::MEMFD_THP, Backing::HUGETLB_2M_SHARED],
+    more: &[Backing::ANON_MTHP, Backing::HUGETLB_1G_SHARED],
     effect: |_| Effect::Preserves,
     make: |_, _| Ok(Box::new(Protect)),
     not_hugetlb: None,

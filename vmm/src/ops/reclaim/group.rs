@@ -13,6 +13,7 @@ use rand::RngExt;
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 /// The operation.
@@ -42,6 +43,8 @@ const PATIENT: (&str, &str) = ("memory.oom_control", "1");
 const LOOK: u64 = 65536;
 /// Most that is asked for at once, in pages.
 const MOST: u64 = 256;
+/// A request that takes longer than this is followed by smaller ones: the kernel does not return before it has looked everywhere.
+const LONG: Duration = Duration::from_millis(200);
 
 fn settings(facts: &Facts, backing: Backing) -> Vec<Setting> {
     let group = facts.memory_groups.as_ref().map(|groups| Setting::essential(Knob::group(groups.own()), "made"));
@@ -49,20 +52,23 @@ fn settings(facts: &Facts, backing: Backing) -> Vec<Setting> {
 }
 
 fn make(bed: &Bed<'_>, facts: &Facts) -> Made {
+    facts.need_memory_group()?;
     let groups = facts.memory_groups.as_ref().ok_or(OperationError::Unmade)?;
     let seen = bed.arena.home().part(0, bed.arena.pages().min(LOOK)).unwrap_or(bed.arena.home());
-    Ok(Box::new(Reclaim { group: Member::join(groups)?, eyes: Eyes::open()?, seen }))
+    Ok(Box::new(Reclaim { group: Member::join(groups)?, eyes: Eyes::open()?, seen, most: MOST }))
 }
 
 struct Reclaim {
     group: Member,
     eyes: Eyes,
     seen: HvaRange,
+    /// Most that is asked for at the moment.
+    most: u64,
 }
 
 impl HostOperation for Reclaim {
     fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
-        let pages = rng.random_range(1..=MOST).min(bed.arena.pages());
+        let pages = rng.random_range(1..=self.most).min(bed.arena.pages());
         // The kernel takes what was not used for long, and guests use everything: it begins with what it is told is cold. No claim:
         // reclaim does not mind what else happens to the mapping. Where there is nothing now, there is nothing cold.
         let cold = if let Some(claim) = bed.pick(rng, pages, 1) {
@@ -75,7 +81,9 @@ impl HostOperation for Reclaim {
         }
         let before = self.eyes.before(self.seen)?;
         bed.note(Stage::OperationStart, bed.arena.home(), 0);
+        let from = Instant::now();
         self.group.reclaim(pages * PAGE_SIZE)?;
+        self.most = if from.elapsed() > LONG { (self.most / 2).max(1) } else { (self.most * 2).min(MOST) };
         let gone = self.eyes.gone(&before)?;
         bed.note(Stage::Returned, bed.arena.home(), 0);
         Ok(if gone == 0 { Done::Busy } else { Done::Pages(gone) })

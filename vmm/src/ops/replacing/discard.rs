@@ -14,8 +14,8 @@ use std::time::Duration;
 pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "discard",
     summary: "throw contents away: MADV_DONTNEED on private memory, a punched hole in a file",
-    usual: &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD, Backing::HUGETLB_2M],
-    more: &[Backing::FILE_PRIVATE, Backing::HUGETLB_2M_SHARED],
+    usual: &[Backing::ANON, Backing::ANON_THP, Backing::MEMFD, Backing::HUGETLB_2M_SHARED],
+    more: &[Backing::FILE_PRIVATE, Backing::HUGETLB_2M, Backing::HUGETLB_1G_SHARED],
     effect: |_| Effect::Discards,
     make: |_, _| Ok(Box::new(Discard { pipe: PagePipe::new().ok() })),
     not_hugetlb: None,

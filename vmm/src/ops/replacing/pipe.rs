@@ -58,7 +58,7 @@ impl PagePipe {
             // A part of a large folio that is in use elsewhere (by our pipe, say) is zeroed in its place instead of replaced
             // (mm/truncate.c, truncate_inode_partial_folio). Then it already has the new generation: it is not an old page.
             if old.generation() != generation {
-                bed.judge(&Retired { page, generation, snapshot: None }, old, "the discarded page, held by a pipe,");
+                bed.judge(&Retired { page, generation, snapshot: None }, old, "the page that was taken away, held by a pipe,");
             }
         }
         Ok(())
@@ -67,10 +67,11 @@ impl PagePipe {
     /// Gives the first page back, and tells what it holds now.
     fn release(&mut self) -> Result<Snapshot, OperationError> {
         let Self { read, buffer, .. } = self;
-        read.read_exact(buffer).map_err(|source| OperationError::Io { what: "reading discarded pages from a pipe", source })?;
+        read.read_exact(buffer)
+            .map_err(|source| OperationError::Io { what: "reading pages that were taken away from a pipe", source })?;
         Snapshot::read(|offset| {
             let word = buffer.get(offset as usize..offset as usize + 8).and_then(|bytes| bytes.try_into().ok());
-            word.map(u64::from_ne_bytes).ok_or(OperationError::Lost { what: "discard", at: Hva::new(offset) })
+            word.map(u64::from_ne_bytes).ok_or(OperationError::Lost { what: "a pipe", at: Hva::new(offset) })
         })
     }
 }

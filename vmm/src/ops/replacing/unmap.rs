@@ -15,7 +15,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     name: "unmap",
     summary: "munmap and map again in the same place: nobody writes in between, nor to the old pages of private memory",
     usual: &[Backing::ANON],
-    more: &[Backing::MEMFD, Backing::FILE_PRIVATE, Backing::HUGETLB_2M],
+    more: &[Backing::MEMFD, Backing::FILE_PRIVATE, Backing::HUGETLB_2M, Backing::ANON_THP, Backing::MEMFD_THP],
     effect: |backing| if backing.is_shared() { Effect::Preserves } else { Effect::Discards },
     make: |_, _| Ok(Box::new(Unmap { pipe: PagePipe::new().ok() })),
     not_hugetlb: None,

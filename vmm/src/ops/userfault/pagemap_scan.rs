@@ -73,8 +73,11 @@ impl Scan {
             until_written(bed.system, &pages, 2 * pages.len().min(16) as u32, PATIENCE);
             let must = log.must_be_dirty(bed.system);
             bed.note(Stage::OperationStart, claim.range(), 0);
-            let reported = self.pagemap.written(claim.range()).map_err(io)?;
+            let mut reported = self.pagemap.written(claim.range()).map_err(io)?;
             bed.note(Stage::Returned, claim.range(), 0);
+            if let Some(lost) = bed.lost_from_log(&must).and_then(|page| claim.part(page - claim.first(), 1)) {
+                reported.retain(|range| !range.overlaps(lost.range()));
+            }
             let is_in = |page: u64| claim.part(page - claim.first(), 1).is_some_and(|page| holds(&reported, page.range()));
             bed.judge_log("PAGEMAP_SCAN", &must, is_in);
             found += must.len() as u64;

@@ -22,6 +22,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     usual: &[Backing::ANON],
     more: &[Backing::ANON_THP, Backing::MEMFD, Backing::FILE_SHARED],
     effect: |_| Effect::Preserves,
+    needs: |facts, _| facts.need_process_madvise(),
     settings,
     make: |_, _| Ok(Box::new(Gather { words: SharedWords::new("memory for a storm's counts")? })),
     ..Operation::USUAL
@@ -45,9 +46,11 @@ const PATIENCE: Duration = Duration::from_millis(2);
 /// Counts that children leave.
 const MAPPED: usize = 0;
 const UNMAPPED: usize = 1;
-const RECLAIMS: usize = 2;
+/// Requests of the children themselves, and of the process beside them.
+const OWN_RECLAIMS: usize = 2;
+const RECLAIMS: usize = 3;
 /// Tells the reclaimer to end.
-const OVER: usize = 3;
+const OVER: usize = 4;
 
 struct Gather {
     words: SharedWords,
@@ -145,14 +148,15 @@ fn live(arena: &Arena, pages: &[u64; PAGES], end: End, words: &SharedWords) -> i
             let (at, bytes) = range(page);
             // SAFETY: the child's own mappings.
             let done = unsafe { libc::madvise(at, bytes, libc::MADV_PAGEOUT) } == 0;
-            words.get(RECLAIMS).fetch_add(u64::from(done), Relaxed);
+            words.get(OWN_RECLAIMS).fetch_add(u64::from(done), Relaxed);
         }
     }
     for &page in &pages[..half] {
         let (at, bytes) = range(page);
         // SAFETY: the child's own mappings, which it does not look at any more.
         let done = unsafe { libc::munmap(at, bytes) } == 0;
-        words.get(UNMAPPED).fetch_add(u64::from(done) * RUN, Relaxed);
+        // Runs overlap where pages are neighbours: each call counts as the page that it is about.
+        words.get(UNMAPPED).fetch_add(u64::from(done), Relaxed);
     }
     // What is still mapped goes with the child.
     words.get(UNMAPPED).fetch_add((PAGES - half) as u64, Relaxed);

@@ -42,8 +42,9 @@ pub(super) const CALLERS: &[Caller] = &[
     },
     Caller {
         functions: &["__unmap_hugepage_range", "unmap_hugepage_range"],
-        what: "holes in, truncation of and private copies on hugetlbfs",
-        reach: Reach::Operations(&["discard on hugetlb-2m", "discard on hugetlb-2m-shared", "remap on hugetlb-2m-shared"]),
+        // munmap and MADV_DONTNEED come by as well, inside a bracket of their callers'.
+        what: "holes in and truncation of hugetlb files, and a page of which a child has a copy when the pool is empty",
+        reach: Reach::Operations(&["discard on hugetlb-2m-shared", "truncate on hugetlb-2m-shared"]),
         oracles: &["finality", "third thread", "freshness"],
         source: "mm/hugetlb.c",
     },

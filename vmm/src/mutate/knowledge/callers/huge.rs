@@ -6,7 +6,7 @@ pub(super) const CALLERS: &[Caller] = &[
     Caller {
         functions: &["collapse_huge_page"],
         what: "khugepaged and MADV_COLLAPSE: private pages are copied into a huge one",
-        reach: Reach::Operations(&["collapse", "split"]),
+        reach: Reach::Operations(&["collapse", "split", "khugepaged"]),
         oracles: &["conservation", "finality", "kernel"],
         source: "mm/khugepaged.c",
     },

@@ -19,6 +19,8 @@ pub(super) const CALLERS: &[Caller] = &[
     },
     Caller {
         functions: &["change_protection", "change_pmd_range", "change_protection_range"],
+        // NUMA balancing comes here of its own accord, by the same bracket; `mutate` turns it off, so that what is measured is
+        // the operations' doing.
         what: "mprotect, userfaultfd write-protection, NUMA balancing",
         reach: Reach::Operations(&["protect", "uffd-wp"]),
         oracles: &["permission"],

@@ -253,7 +253,10 @@ impl<'a> Session<'a> {
         let whole = watching.go_on() && ended.failed.is_empty();
         let how = Conserved::by(self.scenario.effects());
         let lost = if whole { judge::conservation(&bed, &self.ground.writers, how) } else { 0 };
-        judge::parked(&bed);
+        // An operation that never returned may hold the pool for ever.
+        if ended.stuck.is_empty() {
+            judge::parked(&bed);
+        }
         let check_us = check.elapsed().as_secs_f64() * 1e6;
         let kvm = watching.with_most(after.since(&before));
         let layout = self.layout;

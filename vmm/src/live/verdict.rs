@@ -61,12 +61,14 @@ pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> Sc
             violations.push(Violation::new(Oracle::Progress, &scenario.name(), failure.clone()));
             (Verdict::Violation, Some(failure))
         }
+    } else if let Some((name, error)) = failed.iter().find(|(_, error)| error.is_hang()) {
+        (Verdict::Stuck, Some(format!("no progress: {name}: {error}")))
     } else if let Some((name, error)) = failed.first() {
         (Verdict::Vacuous, Some(format!("{name} failed: {error}")))
     } else if let Some(stuck) = stuck {
         (Verdict::Stuck, Some(format!("no progress: {stuck}")))
     } else if let Some(reason) =
-        vacuity::judge(&kvm, visits, operations, scenario.operations.iter().any(|operation| operation.machine.vm))
+        vacuity::judge(&kvm, visits, operations, scenario.operations.iter().any(|operation| operation.machine.unplugs))
             .or_else(|| idle(&by_operation))
             .or_else(|| unseen(scenario, witnessed, sightings))
     {

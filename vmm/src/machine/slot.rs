@@ -180,13 +180,15 @@ pub struct Demands {
     pub tracking: Option<Tracking>,
     /// Each page appears once in the guest, and no other view of the arena beside it.
     pub once: bool,
+    /// It takes memslots away: KVM may drop its page tables as a whole, and flush nothing that it counts.
+    pub unplugs: bool,
     /// It pre-faults: there is a vCPU beside those that run, since KVM lets nobody else use theirs.
     pub pre_fault: bool,
 }
 
 impl Demands {
     /// An operation of the VM itself.
-    pub const VM: Self = Self { vm: true, tracking: None, once: false, pre_fault: false };
+    pub const VM: Self = Self { vm: true, tracking: None, once: false, unplugs: false, pre_fault: false };
 
     /// Both, or `None` where they contradict each other.
     #[must_use]
@@ -199,6 +201,7 @@ impl Demands {
             vm: self.vm || other.vm,
             tracking,
             once: self.once || other.once,
+            unplugs: self.unplugs || other.unplugs,
             pre_fault: self.pre_fault || other.pre_fault,
         })
     }

@@ -134,7 +134,7 @@ impl Operation {
         effect: |_| Effect::Preserves,
         not_hugetlb: Some("it works on base pages, of which hugetlb memory has none"),
         needs: |_, _| Ok(()),
-        machine: Demands { vm: false, tracking: None, once: false, pre_fault: false },
+        machine: Demands { vm: false, ..Demands::VM },
         faults: &[],
         rejects: |_, _| None,
         settings: |_, _| Vec::new(),

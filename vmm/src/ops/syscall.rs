@@ -74,6 +74,14 @@ pub enum OperationError {
     },
 }
 
+impl OperationError {
+    /// Whether somebody did not come back: the kernel's doing, not a refusal.
+    #[must_use]
+    pub const fn is_hang(&self) -> bool {
+        matches!(self, Self::Call { errno: Errno::ETIMEDOUT, .. } | Self::Kvm { errno: Errno::ETIMEDOUT, .. } | Self::Stuck(_))
+    }
+}
+
 fn check(call: &'static str, range: HvaRange, result: i64) -> Result<(), OperationError> {
     if result == -1 { Err(OperationError::Call { call: call.into(), range, errno: Errno::last() }) } else { Ok(()) }
 }
@@ -87,6 +95,20 @@ fn raw(at: Hva) -> *mut libc::c_void {
 
 /// Moves pages with `mremap(2)`, always to a place of our choosing.
 pub(super) fn move_pages_to(from: HvaRange, to: Hva, extra: i32) -> Result<(), OperationError> {
+    match move_at_once(from, to, extra) {
+        // Before 6.17 one call moves pages of one VMA only, and says so before it moves anything. Other operations leave several:
+        // exchanged pages of a file are no neighbours in it.
+        Err(OperationError::Call { errno: Errno::EFAULT, .. }) if from.pages() > 1 => {
+            from.iter().enumerate().try_for_each(|(n, at)| {
+                let page = HvaRange::new(at, 1).ok_or(OperationError::Lost { what: "mremap", at })?;
+                move_at_once(page, Hva::new(to.get() + n as u64 * PAGE_SIZE), extra)
+            })
+        }
+        moved => moved,
+    }
+}
+
+fn move_at_once(from: HvaRange, to: Hva, extra: i32) -> Result<(), OperationError> {
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | extra;
     let size = from.bytes() as usize;
     // SAFETY: both ranges are the arena's own (see above).

@@ -2,10 +2,10 @@
 
 use crate::machine::Sample;
 
-/// Why a run proves nothing, if so. `of_memslots` says whether its operations take memslots away, for which KVM may drop its page
+/// Why a run proves nothing, if so. `unplugs` says whether its operations take memslots away, for which KVM may drop its page
 /// tables as a whole (`kvm_mmu_zap_all_fast`) and counts no flush: then the guest must have faulted its pages in again each time.
 #[must_use]
-pub fn judge(delta: &Sample, visits: u64, operations: u64, of_memslots: bool) -> Option<String> {
+pub fn judge(delta: &Sample, visits: u64, operations: u64, unplugs: bool) -> Option<String> {
     if visits == 0 {
         return Some("the guest visited no page".to_owned());
     }
@@ -22,7 +22,7 @@ pub fn judge(delta: &Sample, visits: u64, operations: u64, of_memslots: bool) ->
     if delta.installs() == 0 {
         return Some("no translation was installed in the secondary MMU (pf_fixed did not move)".to_owned());
     }
-    let again = of_memslots && delta.installs() >= operations;
+    let again = unplugs && delta.installs() >= operations;
     if delta.sptes() == 0 && delta.invalidations() == 0 && !again {
         return Some("the secondary MMU held no translation (pages_4k, pages_2m and pages_1g are 0)".to_owned());
     }

@@ -55,7 +55,8 @@ pub enum UserfaultError {
 }
 
 /// A userfaultfd that serves faults of user mode and of the kernel. Closing it (dropping) resolves nothing but lets every waiting thread
-/// go on, with whatever is mapped then.
+/// go on, with whatever is mapped then: at once, unless a forked child still has its copy of the descriptor. Who unregisters first need
+/// not ask.
 #[derive(Debug)]
 pub struct Userfault {
     fd: OwnedFd,

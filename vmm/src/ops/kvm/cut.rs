@@ -42,13 +42,17 @@ impl<'a> Cut<'a> {
 
     fn put_back(&mut self) -> Result<(), SlotError> {
         let mut change = self.vm.memslots().change();
+        let mut first = Ok(());
+        // Whatever becomes of one, the others are put back.
         for (known, pieces) in self.whole.drain(..) {
-            for piece in pieces {
-                change.remove(piece)?;
-            }
-            change.insert(known.slot, known.flags)?;
+            let removed = pieces.into_iter().fold(Ok(()), |so_far, piece| {
+                let removed = change.remove(piece).map(drop);
+                so_far.and(removed)
+            });
+            let inserted = change.insert(known.slot, known.flags).map(drop);
+            first = first.and(removed).and(inserted);
         }
-        Ok(())
+        first
     }
 }
 

@@ -30,7 +30,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     effect: |_| Effect::Discards,
     needs: |facts, _| facts.need_guest_memfd(),
     // A page of a guest_memfd belongs to one memslot.
-    machine: Demands { once: true, ..Demands::VM },
+    machine: Demands { once: true, unplugs: true, ..Demands::VM },
     make: |_, _| Ok(Box::new(GuestMemfd { fd: None, pipe: PagePipe::new().ok() })),
     faults: &[Plant::StrayWrite],
     ..Operation::USUAL

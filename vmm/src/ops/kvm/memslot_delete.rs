@@ -19,7 +19,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     usual: &[Backing::ANON],
     more: &[Backing::ANON_THP, Backing::MEMFD],
     effect: |_| Effect::Gathers,
-    machine: Demands::VM,
+    machine: Demands { unplugs: true, ..Demands::VM },
     make: |_, _| Ok(Box::new(Delete)),
     faults: &[Plant::StrayWrite],
     ..Operation::USUAL

@@ -19,7 +19,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     summary: "move memslots to another guest-physical address and the vCPUs after them; nobody may reach the old one",
     usual: &[Backing::ANON],
     more: &[Backing::ANON_THP, Backing::MEMFD],
-    machine: Demands::VM,
+    machine: Demands { unplugs: true, ..Demands::VM },
     make: |_, _| Ok(Box::new(Move)),
     ..Operation::USUAL
 };

@@ -21,7 +21,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
         let readonly = facts.kvm.device.capabilities().is_some_and(|capabilities| capabilities.readonly_memslots);
         if readonly { Ok(()) } else { Err(Need::new("KVM_CAP_READONLY_MEM", "boot Linux 3.7 or later")) }
     },
-    machine: Demands::VM,
+    machine: Demands { unplugs: true, ..Demands::VM },
     make: |_, _| Ok(Box::new(Readonly)),
     ..Operation::USUAL
 };

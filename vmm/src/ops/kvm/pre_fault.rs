@@ -31,6 +31,15 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
 
 struct PreFault;
 
+/// Tells a thread to end when it is dropped.
+struct Told<'a>(&'a AtomicBool);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Release);
+    }
+}
+
 impl HostOperation for PreFault {
     fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
         let vm = bed.vm()?;
@@ -41,8 +50,10 @@ impl HostOperation for PreFault {
         let stop = AtomicBool::new(false);
         let (moved, faulted) = std::thread::scope(|scope| {
             let faulting = scope.spawn(|| pre_fault(vm, &claim, &stop));
+            // However the move ends, the other thread must.
+            let told = Told(&stop);
             let moved = move_there_and_back(bed, &claim, rng);
-            stop.store(true, Release);
+            drop(told);
             (moved, faulting.join().unwrap_or(Err(Errno::UnknownErrno)))
         });
         moved?;

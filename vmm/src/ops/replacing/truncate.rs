@@ -26,6 +26,10 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     make: |_, _| Ok(Box::new(Truncate { pipe: PagePipe::new().ok() })),
     not_hugetlb: None,
     faults: &[Plant::StrayWrite],
+    rejects: |other, _| {
+        // unmap_mapping_range() takes private copies as well, those of children that look at theirs.
+        (other.name == "fork").then_some("truncation takes the pages of forked children, too")
+    },
     ..Operation::USUAL
 };
 

@@ -151,6 +151,10 @@ impl Missing {
         bed.arena.set_frame(page, new);
         *self.server.desk() = Some(Job { range: claim.range(), answer: Answer::Copy(bytes.to_vec()) });
         self.server.register(claim.range(), Modes::MISSING)?;
+        // A fault on a neighbour, through the witness, may have brought a huge page that reaches over the hole.
+        if !syscall::is_hole(claim.range(), fd, offset)? {
+            syscall::write_page(claim.range(), fd, offset, &bytes)?;
+        }
         bed.publish(&claim, generation);
         syscall::protect(claim.range(), libc::PROT_READ | libc::PROT_WRITE)?;
         self.server.await_demand(bed, before);

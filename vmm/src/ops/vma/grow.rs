@@ -12,6 +12,7 @@ use crate::ops::{
     protecting::look_twice::LookTwice,
     syscall,
 };
+use nix::errno::Errno;
 use nostale_notifier::{HvaRange, event::Stage};
 use rand::RngExt;
 
@@ -38,7 +39,9 @@ impl HostOperation for Grow {
         let all = claim.range().pages();
         let (Some(head), Some(tail)) = (claim.part(0, all - tail), claim.part(all - tail, tail)) else { return Ok(Done::Busy) };
         if rng.random_bool(0.5) {
-            on_the_move(bed, &claim, &head, rng)?;
+            if !on_the_move(bed, &claim, &head, rng)? {
+                return Ok(Done::Busy);
+            }
         } else if bed.arena.backing().is_shared() {
             return shared_in_place(bed, &head, &tail, rng);
         } else {
@@ -48,14 +51,18 @@ impl HostOperation for Grow {
     }
 }
 
-/// Moves the first pages of the claim to a place where they have as much room as the whole claim, and back to less.
-fn on_the_move(bed: &Bed<'_>, claim: &Span, head: &Span, rng: &mut Rng) -> Result<(), OperationError> {
+/// Moves the first pages of the claim to a place where they have as much room as the whole claim, and back to less. `false` where
+/// they are of several VMAs, which no call moves and resizes at once.
+fn on_the_move(bed: &Bed<'_>, claim: &Span, head: &Span, rng: &mut Rng) -> Result<bool, OperationError> {
     let pages = head.range().pages();
-    let Some(roomy) = bed.arena.away(claim.first(), claim.range().pages()) else { return Ok(()) };
-    let Some(away) = roomy.part(0, pages) else { return Ok(()) };
+    let Some(roomy) = bed.arena.away(claim.first(), claim.range().pages()) else { return Ok(false) };
+    let Some(away) = roomy.part(0, pages) else { return Ok(false) };
     let generation = bed.arena.next_generation();
     bed.note(Stage::OperationStart, head.range(), generation);
-    syscall::resize_to(head.range(), roomy)?;
+    match syscall::resize_to(head.range(), roomy) {
+        Err(OperationError::Call { errno: Errno::EFAULT, .. }) => return Ok(false),
+        moved => moved?,
+    }
     mremap::watch_away(bed, head, away, generation, rng);
     if rng.random_bool(0.5) {
         syscall::resize(roomy, pages)?;
@@ -65,7 +72,7 @@ fn on_the_move(bed: &Bed<'_>, claim: &Span, head: &Span, rng: &mut Rng) -> Resul
         syscall::resize_to(roomy, head.range())?;
     }
     bed.note(Stage::Restored, head.range(), generation);
-    Ok(())
+    Ok(true)
 }
 
 /// The last page of `head` and those behind it, which have just left.

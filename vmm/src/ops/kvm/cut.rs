@@ -45,12 +45,10 @@ impl<'a> Cut<'a> {
         let mut first = Ok(());
         // Whatever becomes of one, the others are put back.
         for (known, pieces) in self.whole.drain(..) {
-            let removed = pieces.into_iter().fold(Ok(()), |so_far, piece| {
-                let removed = change.remove(piece).map(drop);
-                so_far.and(removed)
-            });
-            let inserted = change.insert(known.slot, known.flags).map(drop);
-            first = first.and(removed).and(inserted);
+            for piece in pieces {
+                first = first.and(change.remove(piece).map(drop));
+            }
+            first = first.and(change.insert(known.slot, known.flags).map(drop));
         }
         first
     }

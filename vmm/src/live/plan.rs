@@ -160,7 +160,7 @@ fn usual() -> impl Iterator<Item = (Vec<&'static Operation>, Vec<Backing>)> {
 }
 
 /// Whether an operation is only for who asks for it by its name: no run without options has it, and `all` has not.
-fn by_name_only(operation: &Operation) -> bool {
+pub(super) fn by_name_only(operation: &Operation) -> bool {
     operation.usual.is_empty() && !FOUNDING.iter().any(|(text, _)| text.split('+').any(|name| name == operation.name))
 }
 

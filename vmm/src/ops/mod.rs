@@ -99,7 +99,7 @@ pub struct Operation {
     pub more: &'static [Backing],
     /// How much time it should have, compared to others: some need a while before there is anything to see.
     pub share: u32,
-    /// How often it is drawn for a round of a storm, compared to others. 0: never.
+    /// How often it is drawn for a round of a storm, compared to others.
     pub weight: u32,
     /// The least memory that it can work on, in pages. A scenario that asks for less gets this much.
     pub least: u64,

@@ -5,7 +5,7 @@ mod flat;
 mod round;
 mod shrink;
 
-use super::{Config, Hooks, Scenario, runner::Runner, session::SessionError, verdict::replay};
+use super::{Config, Hooks, Scenario, plan::by_name_only, runner::Runner, session::SessionError, verdict::replay};
 use crate::{
     ops,
     report::{ScenarioResult, StormResult, Verdict, units},
@@ -37,7 +37,7 @@ pub(super) fn run(
     let backing = scenario.backing;
     let fits = |&operation: &&'static ops::Operation| {
         let alone = Scenario { operations: vec![operation], backing };
-        operation.weight > 0 && runner.obstacle(&alone, config).is_none()
+        !by_name_only(operation) && runner.obstacle(&alone, config).is_none()
     };
     let operations: Vec<_> = ops::all().filter(fits).collect();
     let line = replay(scenario, config, None, time.as_secs_f64());

@@ -16,7 +16,7 @@ use rand::SeedableRng;
 use std::{
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -27,6 +27,8 @@ use std::{
 pub(super) struct Tally {
     pub(super) operations: AtomicU64,
     pub(super) pages: AtomicU64,
+    /// Its thread, 0 before it starts.
+    thread: AtomicI32,
 }
 
 /// What all host threads work on; it lives as long as the last of them.
@@ -97,8 +99,8 @@ pub(super) struct Threads {
 pub(super) struct Ended {
     /// Operations that the host refused.
     pub(super) failed: Vec<(&'static str, OperationError)>,
-    /// Operations that did not return.
-    pub(super) stuck: Vec<&'static str>,
+    /// Operations that did not return, and where in the kernel they are.
+    pub(super) stuck: Vec<String>,
 }
 
 impl Threads {
@@ -151,7 +153,9 @@ impl Threads {
         let mut ended = Ended::default();
         for (name, thread) in self.operations.drain(..) {
             if !thread.is_finished() {
-                ended.stuck.push(name);
+                let tally = self.ground.operations.iter().find(|(known, _)| *known == name).map(|(_, tally)| tally);
+                let place = tally.and_then(|tally| whereabouts(tally.thread.load(Relaxed)));
+                ended.stuck.push(place.map_or(name.to_owned(), |place| format!("{name} ({place})")));
                 continue;
             }
             match thread.join() {
@@ -197,6 +201,7 @@ impl Drop for Threads {
 fn repeat(operation: &mut dyn HostOperation, ground: &Ground, number: usize, seed: u64) -> Result<(), OperationError> {
     let (bed, mut rng) = (ground.bed(number), Rng::seed_from_u64(seed));
     let tally = &ground.operations[number].1;
+    tally.thread.store(nix::unistd::gettid().as_raw(), Relaxed);
     while !ground.stop_operations.load(Relaxed) {
         match operation.perform(&bed, &mut rng)? {
             Done::Pages(pages) => {
@@ -211,4 +216,38 @@ fn repeat(operation: &mut dyn HostOperation, ground: &Ground, number: usize, see
         }
     }
     Ok(())
+}
+
+/// Where in the kernel a thread of ours is: its stack, where we may see it, or the function that it waits in.
+fn whereabouts(thread: i32) -> Option<String> {
+    let read = |file: &str| std::fs::read_to_string(format!("/proc/self/task/{thread}/{file}")).ok();
+    let stack: String = read("stack").unwrap_or_default();
+    // "[<0>] folio_wait_bit_common+0x136/0x330"
+    let frames: Vec<_> = stack.lines().filter_map(|line| line.split_once("] ")?.1.split('+').next()).collect();
+    match frames.as_slice() {
+        [] => read("wchan").filter(|name| !name.is_empty() && name != "0").map(|name| format!("in {name}")),
+        frames => Some(format!("in {}", frames.join(" < "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whereabouts;
+
+    #[test]
+    fn a_thread_that_sleeps_is_found_in_the_kernel() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let sleeper = std::thread::spawn(move || {
+            let _ = tell.send(nix::unistd::gettid().as_raw());
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        });
+        let thread = told.recv().expect("it starts");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        // Where neither file may be read there is nothing to say, and that is no error.
+        if let Some(place) = whereabouts(thread) {
+            assert!(place.contains("sleep"), "{place}");
+        }
+        sleeper.join().expect("no panic");
+        assert_eq!(whereabouts(-1), None);
+    }
 }

@@ -107,7 +107,7 @@ fn fail(
     // Twice as long as it took, so that what is as likely as before is hardly missed.
     let patience = Duration::from_secs_f64((2.0 * failed.seconds).clamp(2.0, 16.0));
     let (mut smallest, mut tries) = (failed, 0);
-    let (left, whole) = shrink::shrink(&round.scenario.operations, |part| {
+    let mut fails = |part: &[&'static ops::Operation]| {
         for attempt in 0..TRIES {
             if Instant::now() > deadline || runner.is_interrupted() {
                 return None;
@@ -123,17 +123,26 @@ fn fail(
             }
         }
         Some(false)
-    });
+    };
+    // What does not fail again as it is cannot be told from parts of it that do not.
+    let again = fails(&round.scenario.operations);
+    let (left, whole) = match again {
+        Some(true) => shrink::shrink(&round.scenario.operations, &mut fails),
+        _ => (round.scenario.operations.clone(), false),
+    };
     let names: Vec<_> = left.iter().map(|operation| operation.name).collect();
-    let how = if whole { "the fewest that still fail" } else { "as far as there was time" };
+    let how = match (again, whole) {
+        (Some(true), true) => format!("shrunk to {} in {tries} tries, the fewest that still fail", names.join("+")),
+        (Some(true), false) => format!("shrunk to {} in {tries} tries, as far as there was time", names.join("+")),
+        _ => format!("which was not seen again in {tries} tries: {}", names.join("+")),
+    };
     let reason = smallest.reason.take().unwrap_or_default();
     let (all, after) = (round.scenario.operations.len(), units::seconds(round.time.as_secs_f64()));
     sum.verdict = smallest.verdict;
-    sum.reason = Some(format!(
-        "{reason}: a round of {all} operations failed within {after}, shrunk to {} in {tries} tries ({how})",
-        names.join("+")
-    ));
+    sum.reason = Some(format!("{reason}: a round of {all} operations failed within {after}, {how}"));
     sum.violations = smallest.violations;
     sum.replay = smallest.replay;
-    storm.shrunk = names.into_iter().map(str::to_owned).collect();
+    if again == Some(true) {
+        storm.shrunk = names.into_iter().map(str::to_owned).collect();
+    }
 }

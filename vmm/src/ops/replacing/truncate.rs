@@ -23,6 +23,9 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
             Effect::Inapplicable("anonymous memory has no file that could be truncated")
         }
     },
+    rejects: |other, _| {
+        other.disk.then_some("the disk that is made for it, where files are in memory, is a device, and those keep their length")
+    },
     make: |_, _| Ok(Box::new(Truncate { pipe: PagePipe::new().ok() })),
     not_hugetlb: None,
     faults: &[Plant::StrayWrite],

@@ -7,6 +7,7 @@
 mod bed;
 mod child;
 mod cleaning;
+mod eyes;
 mod hot;
 mod huge;
 mod journey;

@@ -74,6 +74,13 @@ pub enum OperationError {
     },
 }
 
+impl OperationError {
+    /// What an error of `what`, a file that the operation works through, becomes.
+    pub(super) fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io { what, source }
+    }
+}
+
 fn check(call: &'static str, range: HvaRange, result: i64) -> Result<(), OperationError> {
     if result == -1 { Err(OperationError::Call { call: call.into(), range, errno: Errno::last() }) } else { Ok(()) }
 }

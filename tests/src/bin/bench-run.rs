@@ -104,7 +104,7 @@ fn operations(facts: &Facts) -> Result<(), Box<dyn Error>> {
     let time = Duration::from_millis(500);
     println!("\noperations a second, {VCPUS} vCPUs writing / no VM, medians of {ROUNDS} pairs");
     for scenario in &live::plan(Some(&["all".to_owned()]), None)? {
-        if let Some(missing) = scenario.missing(facts) {
+        if let Some(missing) = scenario.missing(facts, &std::env::temp_dir()) {
             println!("  {:18} {:13} skipped: {missing}", scenario.name(), scenario.backing);
             continue;
         }

@@ -17,7 +17,7 @@ pub(crate) fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
     let founding = live::default_plan().into_iter().filter(|scenario| scenario.operations.len() > 1);
     let scenarios = all.into_iter().chain(founding).map(|scenario| {
         let name = format!("coherent::{}::{}", scenario.name(), scenario.backing);
-        trial(bench, name, scenario.missing(&bench.facts), move |bench| coherent(bench, &scenario))
+        trial(bench, name, scenario.missing(&bench.facts, &std::env::temp_dir()), move |bench| coherent(bench, &scenario))
     });
     scenarios.collect()
 }

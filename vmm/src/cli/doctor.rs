@@ -44,7 +44,7 @@ enum Fares {
 }
 
 fn fares(operation: &Operation, backing: Backing, facts: &Facts) -> Fares {
-    match (operation.on(backing), operation.possible(facts, backing)) {
+    match (operation.on(backing), operation.possible(facts, backing, &std::env::temp_dir())) {
         (Effect::Inapplicable(reason), _) => Fares::Senseless(reason),
         (_, Err(need)) => Fares::Needs(need),
         (_, Ok(())) => Fares::Runs,

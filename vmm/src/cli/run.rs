@@ -21,14 +21,15 @@ const INCONCLUSIVE: u8 = 3;
 
 pub(super) fn run(options: &RunOptions, common: &Common) -> Result<ExitCode, Refused> {
     let plan = live::plan(options.ops.as_deref(), options.backing.as_deref())?;
+    // First of all, what a run that was killed has left goes back: facts are those of the host as it is by itself.
+    let mut notes = Vec::new();
+    let knobs = open_knobs(&mut notes);
     let facts = Facts::gather();
     let config = choices(options).config(&facts)?;
     facts.need_kvm().map_err(|need| format!("cannot run: {need}"))?;
     let out = common.out.as_deref().map(OutDir::prepare).transpose()?;
     let interrupted = interrupt::flag()?;
 
-    let mut notes = Vec::new();
-    let knobs = open_knobs(&mut notes);
     let result = with_progress(options.seconds, common.quiet, |hooks| {
         live::run(&plan, &config, &facts, knobs.as_ref(), options.seconds, &interrupted, hooks)
     });

@@ -4,3 +4,4 @@ pub mod clock;
 pub mod facts;
 pub mod kmsg;
 pub mod knobs;
+pub(crate) mod vmstat;

@@ -4,7 +4,7 @@ use super::{Config, Scenario};
 use crate::{
     host::{
         facts::{FOLIO_BYTES, Facts, writes_back},
-        knobs::{Guard, Kind, Knob, Knobs, Setting},
+        knobs::{Guard, Knob, Knobs, Setting},
     },
     memory::{Arena, Backing, BackingKind, Pages},
 };
@@ -14,32 +14,36 @@ use std::path::PathBuf;
 const THP: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 const SHMEM: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
 
-/// Settings in force until dropped.
+/// Settings in force until dropped; by default, none.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    _guards: Vec<Guard>,
+    guards: Vec<Guard>,
+    /// For operations that change settings themselves.
+    pub(super) knobs: Option<Knobs>,
+    /// The disk for the scenario's files, where one was made.
+    pub(super) disk: Option<PathBuf>,
 }
 
-/// Sets what `scenario` on `pages` pages wants.
+/// Sets what `scenario` wants.
 ///
 /// # Errors
 /// Why a setting without which there is no point in going on is not to be had. Others come to a note.
 pub(super) fn hold(
     scenario: &Scenario,
-    pages: u64,
+    config: &Config,
     facts: &Facts,
     knobs: &Knobs,
     notes: &mut Vec<String>,
 ) -> Result<Held, String> {
-    let mut wanted = of_backing(scenario.backing, pages, facts);
-    for operation in &scenario.operations {
-        for setting in (operation.settings)(facts, scenario.backing) {
-            if wanted.iter().all(|known| known.knob != setting.knob) {
-                wanted.push(setting);
-            }
-        }
+    let (backing, pages) = (scenario.backing, scenario.pages(config.pages));
+    let mut wanted = of_backing(backing, pages, facts);
+    for setting in scenario.operations.iter().flat_map(|operation| (operation.settings)(facts, backing)) {
+        want(&mut wanted, setting)?;
     }
-    let mut held = Held::default();
+    let disk = wants_disk(scenario, config).then(|| facts.swap.disk_setting(Arena::file_bytes(backing, pages))).flatten();
+    let mut held =
+        Held { knobs: Some(knobs.clone()), disk: disk.as_ref().map(|disk| disk.knob.path().to_owned()), guards: Vec::new() };
+    wanted.extend(disk);
     for Setting { knob, value, otherwise } in wanted {
         match (knobs.set(&knob, &value), otherwise) {
             (Ok(guard), None) if guard.fell_short(&value) => {
@@ -48,7 +52,7 @@ pub(super) fn hold(
                     "{path} came to {got} when {value} was written: there is not enough free memory in one piece"
                 ));
             }
-            (Ok(guard), _) => held._guards.push(guard),
+            (Ok(guard), _) => held.guards.push(guard),
             (Err(error), None) => return Err(error.to_string()),
             // Not every user may write there, and need not where it is so already.
             (Err(_), _) if knob.read().is_ok_and(|now| now == value) => {}
@@ -63,13 +67,28 @@ pub(super) fn hold(
     Ok(held)
 }
 
-/// The disk that an operation of `scenario` wants for its files, where they would be in memory otherwise.
-pub(super) fn disk(scenario: &Scenario, config: &Config, facts: &Facts) -> Option<PathBuf> {
-    if !scenario.backing.has_file() || writes_back(&config.file_dir) {
-        return None;
+/// Adds a setting to those that are `wanted` already. Of two for the same knob the more urgent one counts.
+fn want(wanted: &mut Vec<Setting>, setting: Setting) -> Result<(), String> {
+    let Some(known) = wanted.iter_mut().find(|known| known.knob == setting.knob) else {
+        wanted.push(setting);
+        return Ok(());
+    };
+    match (known.otherwise, setting.otherwise) {
+        (None, None) if known.value != setting.value => {
+            let path = setting.knob.path().display();
+            Err(format!("{path} would have to be {:?} for one operation and {:?} for another", known.value, setting.value))
+        }
+        (Some(_), None) => {
+            *known = setting;
+            Ok(())
+        }
+        _ => Ok(()),
     }
-    let mut settings = scenario.operations.iter().flat_map(|operation| (operation.settings)(facts, scenario.backing));
-    settings.find(|setting| setting.knob.kind() == Kind::Disk).map(|setting| setting.knob.path().to_owned())
+}
+
+/// Whether `scenario` has to have a disk made for its files, because they would be in memory and an operation has them written back.
+pub(super) fn wants_disk(scenario: &Scenario, config: &Config) -> bool {
+    scenario.backing.has_file() && scenario.operations.iter().any(|operation| operation.disk) && !writes_back(&config.file_dir)
 }
 
 /// What the memory itself wants.
@@ -120,4 +139,40 @@ fn folios(facts: &Facts) -> Vec<Setting> {
         wanted.push(Setting::helpful(knob(pmd), "never", "memory may come in whole huge pages instead of smaller ones"));
     }
     wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn essential(value: &str) -> Setting {
+        Setting::essential(Knob::choice("/knob"), value)
+    }
+
+    fn helpful(value: &str) -> Setting {
+        Setting::helpful(Knob::choice("/knob"), value, "less is tried")
+    }
+
+    #[test]
+    fn what_one_operation_cannot_do_without_is_essential_whoever_asked_first() {
+        for pair in [[helpful("on"), essential("on")], [essential("on"), helpful("on")]] {
+            let mut wanted = Vec::new();
+            for setting in pair {
+                want(&mut wanted, setting).expect("no contradiction");
+            }
+            assert!(matches!(wanted.as_slice(), [Setting { otherwise: None, .. }]), "{wanted:?}");
+        }
+    }
+
+    #[test]
+    fn the_value_that_is_essential_counts_and_two_of_them_are_refused() {
+        let mut wanted = vec![helpful("off")];
+        want(&mut wanted, essential("on")).expect("the first was only helpful");
+        want(&mut wanted, helpful("off")).expect("the second is only helpful");
+        assert_eq!((wanted.len(), wanted[0].value.as_str()), (1, "on"));
+        let refused = want(&mut wanted, essential("off")).expect_err("both at once");
+        assert_eq!(refused, r#"/knob would have to be "on" for one operation and "off" for another"#);
+        want(&mut wanted, Setting::essential(Knob::number("/other"), "1")).expect("another knob");
+        assert_eq!(wanted.len(), 2);
+    }
 }

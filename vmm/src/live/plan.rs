@@ -7,7 +7,7 @@ use crate::{
     ops::{self, Effect, Operation},
 };
 use nostale_notifier::near::did_you_mean;
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, path::Path};
 use thiserror::Error;
 
 /// Host operations on one kind of guest memory, all at once on the same pages.
@@ -87,12 +87,12 @@ impl Scenario {
         Ok(all)
     }
 
-    /// Why it cannot run on this host, if so.
+    /// Why it cannot run on this host, if so, with files in `file_dir`.
     #[must_use]
-    pub fn missing(&self, facts: &Facts) -> Option<String> {
+    pub fn missing(&self, facts: &Facts, file_dir: &Path) -> Option<String> {
         // The system slot is a memfd on every backing.
         let memfd = facts.need_memfd().err();
-        let needs = self.operations.iter().filter_map(|operation| operation.possible(facts, self.backing).err());
+        let needs = self.operations.iter().filter_map(|operation| operation.possible(facts, self.backing, file_dir).err());
         memfd.into_iter().chain(needs).map(|need| need.to_string()).next()
     }
 }

@@ -1,13 +1,17 @@
 //! What it takes to run scenarios one by one: the host settings of each, the kernel log, and the reasons why one cannot run here.
 
 use super::{
-    Config, Hooks, Plant, Scenario, knobs as settings,
+    Config, Hooks, Plant, Scenario,
+    knobs::{self as settings, Held},
     log::{self, LogWatch},
     session::{Session, SessionError},
     verdict::replay,
 };
 use crate::{
-    host::{facts::Facts, knobs::Knobs},
+    host::{
+        facts::{Facts, Need},
+        knobs::Knobs,
+    },
     ops::OperationError,
     report::{ScenarioResult, Verdict},
 };
@@ -46,7 +50,9 @@ impl<'a> Runner<'a> {
             let plant = config.plant?;
             plant.impossible(scenario, config, self.facts).map(|reason| format!("{plant} cannot be planted: {reason}"))
         };
-        scenario.inapplicable().map(Cow::into_owned).or_else(|| scenario.missing(self.facts)).or_else(unplantable)
+        let missing = || scenario.missing(self.facts, &config.file_dir);
+        let unmakable = || (self.knobs.is_none() && settings::wants_disk(scenario, config)).then(|| Need::journal().to_string());
+        scenario.inapplicable().map(Cow::into_owned).or_else(missing).or_else(unmakable).or_else(unplantable)
     }
 
     /// Runs a scenario for `time`, and judges what the kernel said meanwhile.
@@ -68,16 +74,15 @@ impl<'a> Runner<'a> {
         let mut notes = Vec::new();
         let held = self
             .knobs
-            .map(|knobs| settings::hold(scenario, scenario.pages(config.pages), self.facts, knobs, &mut notes))
-            .transpose();
+            .map_or_else(|| Ok(Held::default()), |knobs| settings::hold(scenario, config, self.facts, knobs, &mut notes));
         notes.into_iter().for_each(|note| self.note(note));
         let (interrupted, log) = (self.interrupted, &mut self.log);
         let mut enough = || interrupted.load(Relaxed) || config.until_violation && log.alarmed();
-        let mut session = || Session::new(scenario, config, self.facts)?.run(time, &mut enough);
+        let mut session = |held: &Held| Session::new(scenario, config, self.facts, held)?.run(time, &mut enough);
         // Settings go back when the session is over.
         let mut result = match held {
             Err(refused) => not_run(scenario, config, Verdict::Skipped, refused, time),
-            Ok(_held) => match session() {
+            Ok(held) => match session(&held) {
                 Err(SessionError::Operation(OperationError::Lacking(need))) => {
                     not_run(scenario, config, Verdict::Skipped, need.to_string(), time)
                 }

@@ -3,7 +3,7 @@
 use super::{
     Config, Plant, Scenario,
     judge::{self, Conserved},
-    knobs as settings,
+    knobs::Held,
     threads::{Ended, Ground, Threads},
     verdict::{self, Run},
     watching::Watching,
@@ -96,7 +96,7 @@ impl Drop for LetGo<'_> {
     }
 }
 
-/// Runs `scenario` for `time`, or until `interrupted`.
+/// Runs `scenario` for `time`, or until `interrupted`, and leaves all host settings alone.
 ///
 /// # Errors
 /// When it could not be set up. What goes wrong later is a verdict.
@@ -107,7 +107,7 @@ pub fn run_scenario(
     time: Duration,
     interrupted: &AtomicBool,
 ) -> Result<ScenarioResult, SessionError> {
-    Session::new(scenario, config, facts)?.run(time, &mut || interrupted.load(Relaxed))
+    Session::new(scenario, config, facts, &Held::default())?.run(time, &mut || interrupted.load(Relaxed))
 }
 
 /// Operations a second of `scenario` in a bare loop: the same operations on the same memory, with every page in use, but without
@@ -119,7 +119,7 @@ pub fn bare_rate(scenario: &Scenario, config: &Config, facts: &Facts, time: Dura
     if let Some(operation) = scenario.operations.iter().find(|operation| operation.machine.vm) {
         return Err(SessionError::WantsVm(operation.name));
     }
-    let mut session = Session::new(scenario, config, facts)?;
+    let mut session = Session::new(scenario, config, facts, &Held::default())?;
     let arena = &session.ground.arena;
     for page in 0..arena.pages() {
         let _ = arena.store_word(arena.hva(page), VALUE, 0);
@@ -153,10 +153,10 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(scenario: &'a Scenario, config: &'a Config, facts: &Facts) -> Result<Self, SessionError> {
+    /// Sets `scenario` up, with what is `held` for it.
+    pub(super) fn new(scenario: &'a Scenario, config: &'a Config, facts: &Facts, held: &Held) -> Result<Self, SessionError> {
         let mut rng = Rng::seed_from_u64(config.seed ^ name_hash(&scenario.to_string()));
-        let disk = settings::disk(scenario, config, facts);
-        let file_dir = disk.as_deref().unwrap_or(&config.file_dir);
+        let file_dir = held.disk.as_deref().unwrap_or(&config.file_dir);
         let arena = Arc::new(Arena::new(scenario.backing, scenario.pages(config.pages), file_dir)?);
         let stale = config.plant.is_some_and(Plant::is_stale) && arena.witness().is_some();
         let pages = arena.pages();
@@ -183,7 +183,7 @@ impl<'a> Session<'a> {
         let system = System::new(pages, &roles).map_err(SessionError::System)?;
         let replaces = scenario.effects().any(|effect| effect != Effect::Preserves);
         let names = scenario.operations.iter().map(|operation| operation.name).collect();
-        let mut ground = Ground::new(arena, system, names, config.plant);
+        let mut ground = Ground::new(arena, system, names, config.plant, held.knobs.clone());
         let operations = scenario.operations.iter().enumerate();
         let operations = operations.map(|(n, operation)| (operation.make)(&ground.bed(n), facts)).collect::<Result<_, _>>()?;
         let lies = config.plant == Some(Plant::UnwrittenValue);

@@ -6,6 +6,7 @@ use super::{
     writer::{self, HostWriter},
 };
 use crate::{
+    host::knobs::Knobs,
     machine::{AWAY, Vm},
     memory::{Arena, System},
     migration::Log,
@@ -47,12 +48,19 @@ pub(super) struct Ground {
     /// New pages that third threads saw first.
     pub(super) sightings: AtomicU64,
     pub(super) plant: Option<Plant>,
+    knobs: Option<Knobs>,
     stop_operations: AtomicBool,
     stop_writers: AtomicBool,
 }
 
 impl Ground {
-    pub(super) fn new(arena: Arc<Arena>, system: System, names: Vec<&'static str>, plant: Option<Plant>) -> Self {
+    pub(super) fn new(
+        arena: Arc<Arena>,
+        system: System,
+        names: Vec<&'static str>,
+        plant: Option<Plant>,
+        knobs: Option<Knobs>,
+    ) -> Self {
         Self {
             vm: OnceLock::new(),
             arena,
@@ -65,6 +73,7 @@ impl Ground {
             operations: names.into_iter().map(|name| (name, Tally::default())).collect(),
             sightings: AtomicU64::new(0),
             plant,
+            knobs,
             stop_operations: AtomicBool::new(false),
             stop_writers: AtomicBool::new(false),
         }
@@ -80,6 +89,7 @@ impl Ground {
             ledger: &self.ledger,
             stop: &self.stop_operations,
             journeys: &self.journeys,
+            knobs: self.knobs.as_ref(),
             actor: (number, name),
             vm: self.vm.get().map(Arc::as_ref),
             plant: self.plant,

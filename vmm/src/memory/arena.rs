@@ -23,7 +23,7 @@ use std::{
     io::{self, Seek, SeekFrom},
     os::{
         fd::{AsRawFd, RawFd},
-        unix::fs::FileTypeExt,
+        unix::fs::{FileTypeExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
     sync::{
@@ -91,7 +91,7 @@ impl Arena {
     pub fn new(backing: Backing, pages: u64, dir: &Path) -> Result<Self, ArenaError> {
         let zone = Zone::take().ok_or(ArenaError::NoZone)?;
         let (pages, spare) = (pages.next_multiple_of(backing.unit()), spare(backing, pages));
-        let file = backing_file(backing, dir, (pages + spare) * PAGE_SIZE)?;
+        let file = backing_file(backing, dir, Self::file_bytes(backing, pages))?;
         let at = zone.home();
         let map_error = |source| ArenaError::Map { backing, at, bytes: pages * PAGE_SIZE, source };
         let home = HvaRange::new(at, pages)
@@ -132,6 +132,13 @@ impl Arena {
         let units = pages.div_ceil(backing.unit());
         // Of private pages a forked child keeps the old ones, while the guest writes to copies; and one is on its way.
         if backing.is_shared() { units + spare(backing, pages) / backing.unit() + 1 } else { 2 * units + 1 }
+    }
+
+    /// Bytes of the file behind an arena of `pages` pages of `backing`, if it has one.
+    #[must_use]
+    pub fn file_bytes(backing: Backing, pages: u64) -> u64 {
+        let pages = pages.next_multiple_of(backing.unit());
+        (pages + spare(backing, pages)) * PAGE_SIZE
     }
 
     fn map_home(&self) -> io::Result<()> {
@@ -388,7 +395,9 @@ fn backing_file(backing: Backing, dir: &Path, bytes: u64) -> Result<Option<File>
             )
         }
         BackingKind::FileShared | BackingKind::FilePrivate if is_block_device(dir) => {
-            File::options().read(true).write(true).open(dir).and_then(|mut disk| match disk.seek(SeekFrom::End(0))? {
+            // Exclusively: a device that is mounted, or that somebody swaps to, is no memory of ours.
+            let device = File::options().read(true).write(true).custom_flags(libc::O_EXCL).open(dir);
+            device.and_then(|mut disk| match disk.seek(SeekFrom::End(0))? {
                 size if size < bytes => Err(Errno::ENOSPC.into()),
                 _ => Ok(disk),
             })

@@ -2,7 +2,7 @@
 
 use super::{OperationError, Rng};
 use crate::{
-    host::clock,
+    host::{clock, knobs::Knobs},
     live::Plant,
     machine::{AWAY, Vm},
     memory::{Arena, Frame, Retired, Snapshot, Span, System},
@@ -86,6 +86,8 @@ pub struct Bed<'a> {
     pub stop: &'a AtomicBool,
     /// Migrations of the guest.
     pub journeys: &'a Mutex<Log>,
+    /// Where operations change host settings themselves; none, if those are to be left alone.
+    pub knobs: Option<&'a Knobs>,
     /// Number of this thread, and name of its operation.
     pub actor: (usize, &'static str),
     /// A deliberately wrong host.

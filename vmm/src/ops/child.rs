@@ -57,7 +57,7 @@ impl SharedWords {
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a fresh mapping at a place of the kernel's choice.
         let mapped = unsafe { mmap_anonymous(None, Self::SIZE, protection, MapFlags::MAP_SHARED) };
-        let words = mapped.map_err(|errno| OperationError::Io { what, source: errno.into() })?;
+        let words = mapped.map_err(|errno| OperationError::io(what)(errno.into()))?;
         Ok(Self { words: words.cast() })
     }
 

@@ -7,6 +7,7 @@
 mod bed;
 mod child;
 mod cleaning;
+mod eyes;
 mod hot;
 mod huge;
 mod journey;
@@ -26,14 +27,17 @@ pub use storm::STORM;
 pub use syscall::OperationError;
 
 use crate::{
-    host::{facts::Facts, knobs::Setting},
+    host::{
+        facts::{Facts, writes_back},
+        knobs::Setting,
+    },
     live::Plant,
     machine::Demands,
     memory::{Backing, Pages},
 };
 use nostale_notifier::addr::PAGE_SIZE;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use std::fmt;
+use std::{fmt, path::Path};
 
 /// The generator that every random choice of an operation comes from.
 pub type Rng = Xoshiro256PlusPlus;
@@ -107,6 +111,8 @@ pub struct Operation {
     effect: fn(Backing) -> Effect,
     /// Why it is not for hugetlb memory, if so. What is for it works on whole huge pages ([`crate::memory::Arena::unit`]).
     not_hugetlb: Option<&'static str>,
+    /// Whether its files must be on a disk that they are written back to. Where they would be in memory, one is made for the run.
+    pub disk: bool,
     /// What it needs of the host.
     pub needs: fn(&Facts, Backing) -> Result<(), Need>,
     /// What it wants of the machine, which must be known before there is one.
@@ -133,6 +139,7 @@ impl Operation {
         least: 0,
         effect: |_| Effect::Preserves,
         not_hugetlb: Some("it works on base pages, of which hugetlb memory has none"),
+        disk: false,
         needs: |_, _| Ok(()),
         machine: Demands { vm: false, ..Demands::VM },
         faults: &[],
@@ -141,15 +148,18 @@ impl Operation {
         make: |_, _| Err(OperationError::Unmade),
     };
 
-    /// Whether it can run here on this backing.
+    /// Whether it can run here on this backing, with files in `file_dir`.
     ///
     /// # Errors
     /// What the host lacks, of the backing or of the operation.
-    pub fn possible(&self, facts: &Facts, backing: Backing) -> Result<(), Need> {
+    pub fn possible(&self, facts: &Facts, backing: Backing, file_dir: &Path) -> Result<(), Need> {
         match backing.pages {
             Pages::Small | Pages::Transparent => {}
             Pages::Folios => facts.need_folios()?,
             Pages::Hugetlb2M | Pages::Hugetlb1G => facts.need_hugetlb(backing.unit() * PAGE_SIZE, 1)?,
+        }
+        if self.disk && backing.has_file() {
+            facts.need_disk(writes_back(file_dir))?;
         }
         (self.needs)(facts, backing)
     }

@@ -80,6 +80,11 @@ impl OperationError {
     pub const fn is_hang(&self) -> bool {
         matches!(self, Self::Call { errno: Errno::ETIMEDOUT, .. } | Self::Kvm { errno: Errno::ETIMEDOUT, .. } | Self::Stuck(_))
     }
+
+    /// What an error of `what`, a file that the operation works through, becomes.
+    pub(super) fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io { what, source }
+    }
 }
 
 fn check(call: &'static str, range: HvaRange, result: i64) -> Result<(), OperationError> {

@@ -57,7 +57,7 @@ fn missing(bench: &Bench, case: &Case) -> Option<String> {
         }
         _ => None,
     };
-    need.or_else(|| scenario.missing(&bench.facts))
+    need.or_else(|| scenario.missing(&bench.facts, &std::env::temp_dir()))
 }
 
 /// How long a case is tried, and once more if that came to nothing.

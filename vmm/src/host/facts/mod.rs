@@ -2,7 +2,7 @@
 //!
 //! What stands in files is read from a root directory that a test can replace by a made-up one. What only the running kernel
 //! can answer (does `/dev/kvm` open, does `MADV_COLLAPSE` work) is tried, on memory of this process, without changing anything
-//! on the host.
+//! on the host. (One thing is there for a moment: an empty control group, where there is none to look at.)
 
 mod attempt;
 mod calls;
@@ -22,6 +22,7 @@ mod mapping;
 mod memory;
 mod need;
 mod need_kvm;
+mod need_reclaim;
 mod numa;
 mod pagemap;
 mod privilege;
@@ -54,8 +55,8 @@ pub use numa::Numa;
 pub use pagemap::Pagemap;
 pub use privilege::{Capabilities, Privilege};
 pub use rows::{Row, State};
-pub(crate) use swap::writes_back;
 pub use swap::{Swap, SwapArea};
+pub(crate) use swap::{free_swap_bytes, writes_back};
 pub use thp::{FOLIO_BYTES, Thp, ThpSize};
 pub use tracing::{EVENTS, Tracefs, Tracing};
 pub use tree::ReadError;
@@ -112,6 +113,7 @@ impl Facts {
         facts.calls = Calls::probe();
         facts.pagemap = Pagemap::probe();
         facts.swap.probe();
+        facts.memory_groups.iter_mut().for_each(MemoryGroups::probe);
         facts.tracing.probe();
         facts.kernel_log = kernel_log::probe();
         facts

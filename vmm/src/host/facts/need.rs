@@ -24,6 +24,16 @@ impl Need {
     pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { what: what.into(), hint: hint.into() }
     }
+
+    /// A journal, without which no host setting is changed.
+    pub(crate) fn journal() -> Self {
+        Self::new("a journal of host settings", "see the note on why it cannot be used")
+    }
+
+    /// Control groups of version 2 that give memory back.
+    pub(crate) fn memory_reclaim() -> Self {
+        Self::new("memory.reclaim in control groups", "boot Linux 5.19 or later")
+    }
 }
 
 impl Facts {
@@ -119,52 +129,6 @@ impl Facts {
             Some(_) if self.privilege.is_root() => Ok(()),
             Some(_) => Err(Need::new("KSM", "run as root, or sudo sh -c 'echo 1 > /sys/kernel/mm/ksm/run'")),
             None => Err(Need::new("KSM", "boot a kernel with CONFIG_KSM=y")),
-        }
-    }
-
-    /// Swap with room in it, or something that a run can make swap of.
-    pub fn need_swap(&self) -> Result<(), Need> {
-        if self.swap.free_bytes() > 0 || self.can_set_up_swap() {
-            return Ok(());
-        }
-        if self.swap.area().is_some() {
-            return Err(self.need_root("swap"));
-        }
-        let file = "dd if=/dev/zero of=/swapfile bs=1M count=1024 && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile";
-        let zram = |name: &str| format!("echo 1G > /sys/block/{name}/disksize && mkswap /dev/{name} && swapon /dev/{name}");
-        let hint = match &self.swap.idle_zram {
-            _ if self.swap.areas.known().is_none() => "boot a kernel with CONFIG_SWAP=y".to_owned(),
-            Some(name) => zram(name),
-            None if self.kernel.modules => format!("modprobe zram && {}", zram("zram0")),
-            None => file.to_owned(),
-        };
-        let full = self.swap.areas.known().is_some_and(|areas| !areas.is_empty());
-        Err(Need::new(if full { "free swap (all of it is in use)" } else { "swap" }, hint))
-    }
-
-    /// Whether a run can set swap up for as long as it takes.
-    pub fn can_set_up_swap(&self) -> bool {
-        self.swap.area().is_some() && self.privilege.is_root()
-    }
-
-    /// A control group of our own, whose memory can be reclaimed.
-    pub fn need_memory_group(&self) -> Result<(), Need> {
-        match &self.memory_groups {
-            Some(_) if self.privilege.is_root() => Ok(()),
-            Some(_) => Err(self.need_root("a memory control group of its own")),
-            None => {
-                let hint = "mount -t cgroup2 cgroup2 /sys/fs/cgroup && echo +memory > /sys/fs/cgroup/cgroup.subtree_control";
-                Err(Need::new("a hierarchy of memory control groups", hint))
-            }
-        }
-    }
-
-    /// Blocks of memory that can be taken offline.
-    pub fn need_memory_blocks(&self) -> Result<(), Need> {
-        match &self.memory.block_bytes {
-            Some(_) if self.privilege.is_root() => Ok(()),
-            Some(_) => Err(self.need_root("taking memory offline")),
-            None => Err(Need::new("memory that can be taken offline", "boot a kernel with CONFIG_MEMORY_HOTREMOVE=y")),
         }
     }
 

@@ -40,6 +40,25 @@ impl Facts {
         Row::new("memory", State::Good, text)
     }
 
+    pub(super) fn memory_groups_row(&self) -> Row {
+        let text = match &self.memory_groups {
+            Some(groups) if groups.unified => format!("version 2 on {}, memory.reclaim", groups.root),
+            Some(groups) => format!("version 1 on {}", groups.root),
+            None => String::new(),
+        };
+        match self.memory_groups.as_ref().and_then(|groups| groups.gives_back.reason()) {
+            Some(reason) if self.need_memory_group().is_ok() => {
+                Row::new("memory groups", State::Limited, format!("{text} unknown: {reason}"))
+            }
+            _ => Row::from_need("memory groups", self.need_memory_group(), State::Missing, text),
+        }
+    }
+
+    pub(super) fn memory_blocks_row(&self) -> Row {
+        let text = self.memory.block_bytes.map_or_else(String::new, |block| format!("of {}, can be taken offline", bytes(block)));
+        Row::from_need("memory blocks", self.need_memory_blocks(), State::Missing, text)
+    }
+
     pub(super) fn numa_row(&self) -> Row {
         let nodes = self.numa.memory_nodes.known().map(Vec::as_slice).unwrap_or_default();
         let text = format!("{} nodes with memory: {nodes:?}", nodes.len());
@@ -90,6 +109,15 @@ impl Facts {
             _ => format!("{} free on {}", bytes(self.swap.free_bytes()), names.join(", ")),
         };
         Row::from_need("swap", self.need_swap(), State::Missing, text)
+    }
+
+    pub(super) fn disk_row(&self) -> Row {
+        let on_disk = self.swap.temporary_files_on_disk;
+        let text = match &self.swap.idle_zram {
+            _ if on_disk => "temporary files are written back to theirs".to_owned(),
+            name => format!("none for temporary files; a run makes one of /dev/{}", name.as_deref().unwrap_or_default()),
+        };
+        Row::from_need("disk", self.need_disk(on_disk), State::Missing, text)
     }
 
     pub(super) fn hugetlb_row(&self) -> Row {

@@ -82,10 +82,9 @@ impl Swap {
         used.or_else(|| self.idle_zram.as_ref().map(|name| format!("/dev/{name}"))).or_else(|| self.possible_file.clone())
     }
 
-    /// The setting by which there is a disk that files can be written back to, where temporary files are in memory.
-    pub fn disk_setting(&self) -> Option<Setting> {
-        let name = self.idle_zram.as_ref().filter(|_| !self.temporary_files_on_disk)?;
-        Some(Setting::essential(Knob::disk(format!("/dev/{name}")), "on"))
+    /// The setting by which there is a disk of so many bytes that files can be written back to, where there is what it takes.
+    pub fn disk_setting(&self, bytes: u64) -> Option<Setting> {
+        Some(Setting::essential(Knob::disk(format!("/dev/{}", self.idle_zram.as_ref()?)), bytes.to_string()))
     }
 
     /// The setting by which swap is there, where [`Swap::area`] knows one.
@@ -98,6 +97,11 @@ impl Swap {
         let areas = self.areas.known().map(Vec::as_slice).unwrap_or_default();
         areas.iter().fold(0, |sum, area| sum.saturating_add(area.total_bytes.saturating_sub(area.used_bytes)))
     }
+}
+
+/// Bytes that are free for swap at this moment.
+pub(crate) fn free_swap_bytes() -> u64 {
+    Swap::read(&Tree::new("/")).free_bytes()
 }
 
 /// Name, type, size and used in KiB, priority (`swap_show`, `mm/swapfile.c`). Blanks in a

@@ -11,8 +11,10 @@ fn row<'a>(rows: &'a [Row], subject: &str) -> &'a Row {
 fn an_empty_host_has_every_row_and_no_panic() {
     let facts = Facts::gather_at(Fake::new().root());
     let rows = facts.rows();
-    assert_eq!(rows.len(), 18);
-    for subject in ["kvm", "compaction", "thp", "collapse", "ksm", "swap", "hugetlb", "userfaultfd", "pagemap", "tracing"] {
+    assert_eq!(rows.len(), 21);
+    let subjects =
+        ["kvm", "memory groups", "memory blocks", "compaction", "thp", "collapse", "ksm", "swap", "hugetlb", "userfaultfd"];
+    for subject in subjects.into_iter().chain(["pagemap", "tracing"]) {
         let row = row(&rows, subject);
         assert_eq!(row.state, State::Missing, "{row:?}");
         assert!(row.hint.is_some(), "{row:?}");
@@ -59,7 +61,7 @@ fn garbage_everywhere() {
         let fake = files.iter().fold(Fake::new(), |fake, file| fake.file(file, bytes));
         let facts = Facts::gather_at(fake.root());
         assert!(facts.kvm.mmu.known().is_none(), "{:?}", facts.kvm.mmu);
-        assert_eq!(facts.rows().len(), 18);
+        assert_eq!(facts.rows().len(), 21);
         assert!(serde_json::to_string(&facts).is_ok());
     }
 }
@@ -109,6 +111,35 @@ fn needs_of_memory() {
     let need = facts.need_hugetlb(2 << 20, 10).expect_err("three are free");
     assert_eq!(need.hint, "echo 15 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
     assert!(facts.need_hugetlb(1 << 30, 1).is_err());
+}
+
+#[test]
+fn a_disk_is_the_one_below_or_a_zram_device_for_root() {
+    let fake = Fake::new().file("sys/block/zram0/disksize", "0\n");
+    let none = Facts::gather_at(Fake::new().root());
+    assert!(none.need_disk(true).is_ok());
+    assert!(none.need_disk(false).is_err_and(|need| need.hint.contains("--file-dir")));
+    let mut facts = Facts::gather_at(fake.root());
+    assert!(facts.need_disk(false).is_err(), "nobody knows who we are");
+    facts.privilege = Privilege::read(&Tree::new("/"));
+    assert_eq!(facts.need_disk(false).is_ok(), facts.privilege.is_root());
+    facts.swap.temporary_files_on_disk = false;
+    let row = row(&facts.rows(), "disk").clone();
+    assert!(row.state == State::Missing || row.text.contains("/dev/zram0"), "{row:?}");
+}
+
+#[test]
+fn groups_that_do_not_give_memory_back_are_no_use() {
+    let mut facts = Facts::gather_at(Fake::new().root());
+    let groups = |gives_back| Some(MemoryGroups { root: "/cg".to_owned(), unified: true, gives_back });
+    facts.memory_groups = groups(Fact::Known(false));
+    assert_eq!(facts.need_memory_group().expect_err("too old").hint, "boot Linux 5.19 or later");
+    facts.memory_groups = groups(Fact::unknown("nobody looked"));
+    facts.privilege = Privilege::read(&Tree::new("/"));
+    if facts.privilege.is_root() {
+        let row = row(&facts.rows(), "memory groups").clone();
+        assert!(facts.need_memory_group().is_ok() && row.state == State::Limited && row.text.ends_with("unknown: nobody looked"));
+    }
 }
 
 #[test]

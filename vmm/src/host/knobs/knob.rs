@@ -1,12 +1,13 @@
 //! One system-wide setting: a file of sysfs or procfs that holds one value, or what can be on or off like one.
 
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{group, swap_area};
+use super::{disk, group, swap_area};
 
 /// How the file of a knob is read, and what "the value was accepted" means for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,10 +21,21 @@ pub enum Kind {
     Counter,
     /// A swap area, `on` or `off`: a zram device that nobody uses, or a file that does not exist yet.
     SwapArea,
-    /// A disk in memory, `on` or `off`: a zram device that nobody uses. Files of a scenario that holds it are on it.
+    /// A disk in memory, by its bytes: a zram device that nobody uses. It has one holder, whose files are on it.
     Disk,
     /// A control group, `made` or `gone`.
     Group,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Choice | Self::Number | Self::Counter => "a setting",
+            Self::SwapArea => "a swap area",
+            Self::Disk => "a disk",
+            Self::Group => "a control group",
+        })
+    }
 }
 
 /// A setting by its file. The file must exist: a knob this kernel lacks is an error when it is set.
@@ -77,6 +89,11 @@ pub enum KnobError {
 }
 
 impl KnobError {
+    /// Whether nothing was changed, because what was to be made is there already: somebody else's.
+    pub(super) fn is_taken(&self) -> bool {
+        matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::AlreadyExists)
+    }
+
     /// Whether the file of the knob does not exist (any more).
     pub(super) fn is_gone(&self) -> bool {
         matches!(self, Self::Read { source, .. } | Self::Write { source, .. } if source.kind() == io::ErrorKind::NotFound)
@@ -111,7 +128,7 @@ impl Knob {
         Self { path: path.into(), kind: Kind::SwapArea }
     }
 
-    /// The zram device `path`, as a disk.
+    /// The zram device `path`, as a disk of so many bytes.
     pub fn disk(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), kind: Kind::Disk }
     }
@@ -141,7 +158,7 @@ impl Knob {
             |value: &str, choices: [&str; 2]| Shown { value: value.to_owned(), choices: choices.map(str::to_owned).to_vec() };
         let shown = match self.kind {
             Kind::SwapArea => swap_area::read(&self.path).map(|value| of(value, [swap_area::OFF, swap_area::ON])),
-            Kind::Disk => swap_area::read_disk(&self.path).map(|value| of(value, [swap_area::OFF, swap_area::ON])),
+            Kind::Disk => disk::read(&self.path).map(|value| Shown { value, choices: Vec::new() }),
             Kind::Group => group::read(&self.path).map(|value| of(value, [group::GONE, group::MADE])),
             kind => std::fs::read_to_string(&self.path).map(|text| parse(kind, &text)),
         };
@@ -167,13 +184,13 @@ impl Knob {
             Kind::Choice if value.is_empty() || value.contains(|c: char| c.is_whitespace() || c.is_control()) => {
                 Err(bad("it must be one word".to_owned()))
             }
-            Kind::Choice | Kind::SwapArea | Kind::Disk | Kind::Group
+            Kind::Choice | Kind::SwapArea | Kind::Group
                 if !shown.choices.is_empty() && !shown.choices.iter().any(|choice| choice == value) =>
             {
                 Err(bad(format!("this kernel offers {}", shown.choices.join(", "))))
             }
-            Kind::Choice | Kind::SwapArea | Kind::Disk | Kind::Group => Ok(value.to_owned()),
-            Kind::Number | Kind::Counter => {
+            Kind::Choice | Kind::SwapArea | Kind::Group => Ok(value.to_owned()),
+            Kind::Number | Kind::Counter | Kind::Disk => {
                 value.parse::<i128>().map(|n| n.to_string()).map_err(|_| bad("it must be a decimal number".to_owned()))
             }
         }
@@ -186,7 +203,7 @@ impl Knob {
         let file = |path| OpenOptions::new().write(true).open(path);
         let written = match self.kind {
             Kind::SwapArea => swap_area::write(&self.path, value),
-            Kind::Disk => swap_area::write_disk(&self.path, value),
+            Kind::Disk => disk::write(&self.path, value),
             Kind::Group => group::write(&self.path, value),
             // A call that a signal has ended is not begun anew: somebody wanted it to end (taking memory offline can take for ever).
             _ => file(&self.path).and_then(|mut file| file.write(format!("{value}\n").as_bytes()).map(drop)),
@@ -205,8 +222,10 @@ fn parse(kind: Kind, text: &str) -> Shown {
     let line = text.lines().next().unwrap_or_default().trim();
     let plain = |value: String| Shown { value, choices: Vec::new() };
     match kind {
-        Kind::Number | Kind::Counter => plain(line.parse::<i128>().map_or_else(|_| line.to_owned(), |n| n.to_string())),
-        Kind::Choice | Kind::SwapArea | Kind::Disk | Kind::Group => {
+        Kind::Number | Kind::Counter | Kind::Disk => {
+            plain(line.parse::<i128>().map_or_else(|_| line.to_owned(), |n| n.to_string()))
+        }
+        Kind::Choice | Kind::SwapArea | Kind::Group => {
             let unbracket = |word: &'_ str| word.strip_prefix('[').and_then(|w| w.strip_suffix(']')).map(str::to_owned);
             match line.split_whitespace().find_map(unbracket) {
                 Some(value) => {

@@ -22,6 +22,8 @@
 //! # }
 //! ```
 
+mod disk;
+mod error;
 mod group;
 mod guard;
 mod journal;
@@ -32,12 +34,14 @@ mod setting;
 mod swap_area;
 #[cfg(test)]
 mod tests;
+mod zram;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use error::SetError;
 pub use guard::{Guard, ReleaseError};
 pub use journal::JournalError;
 pub use knob::{Kind, Knob, KnobError};
@@ -46,53 +50,6 @@ pub use setting::Setting;
 
 use journal::{Entry, Holder, Journal};
 use restore::{holds_ours, restore};
-
-/// Why a knob was not set. Except for [`SetError::RollBack`] it is as it was before.
-#[derive(Debug, thiserror::Error)]
-pub enum SetError {
-    /// The journal is out of order, so nothing was touched.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The knob cannot be read, or does not take the value.
-    #[error(transparent)]
-    Knob(#[from] KnobError),
-    /// A live process needs another value.
-    #[error("{path} is held at {held:?} by process {pid}, so it cannot be {wanted:?} now; run again when that one is done")]
-    Conflict {
-        /// The file of the knob.
-        path: PathBuf,
-        /// What was asked for.
-        wanted: String,
-        /// What the holder keeps it at.
-        held: String,
-        /// The first holder.
-        pid: u32,
-    },
-    /// The value that other holders set is not there any more.
-    #[error("{path} was set to {wanted:?} by process {pid}, but somebody else has made it {found:?}; it was left alone")]
-    Disturbed {
-        /// The file of the knob.
-        path: PathBuf,
-        /// What was asked for, and set by the first holder.
-        wanted: String,
-        /// What the knob holds.
-        found: String,
-        /// The first holder.
-        pid: u32,
-    },
-    /// The value was not taken, and then the original was not either.
-    #[error("{cause}; and then {path} could not be put back to {original:?}: {source}")]
-    RollBack {
-        /// The file of the knob.
-        path: PathBuf,
-        /// Its value before.
-        original: String,
-        /// Why it was not set.
-        cause: Box<SetError>,
-        /// Why it was not put back.
-        source: Box<KnobError>,
-    },
-}
 
 /// The settings of this host, as far as they were changed by runs that share a journal. Clones are the same thing.
 #[derive(Clone, Debug)]
@@ -145,6 +102,10 @@ impl Knobs {
             let entry = &mut journal.knobs[at];
             if let Some(first) = entry.holders.first() {
                 let pid = first.process.pid;
+                // What is on a disk is one holder's business, and a device that is swap to one is no disk to another.
+                if entry.kind != knob.kind || knob.kind == Kind::Disk {
+                    return Err(SetError::InUse { path: knob.path, wanted: knob.kind, held: entry.kind, pid });
+                }
                 if entry.wanted != wanted {
                     return Err(SetError::Conflict { path: knob.path, wanted, held: entry.wanted.clone(), pid });
                 }
@@ -168,6 +129,9 @@ impl Knobs {
 
     fn set_afresh(&self, journal: &mut Journal, knob: Knob, wanted: String, holder: Holder) -> Result<Guard, SetError> {
         let original = knob.read()?;
+        if knob.kind == Kind::Disk && original != disk::NONE {
+            return Err(SetError::Foreign { path: knob.path, found: original });
+        }
         let entry = Entry {
             path: knob.path.clone(),
             kind: knob.kind,
@@ -258,9 +222,11 @@ fn write_and_record(journal: &mut Journal, knob: &Knob, original: &str, wanted: 
     Ok(got)
 }
 
-/// Takes the last entry of the journal back after `cause`. Whatever that was, the write may have half worked.
+/// Takes the last entry of the journal back after `cause`. Whatever that was, the write may have half worked; but what somebody else
+/// has made in the meantime is not ours to take down.
 fn roll_back(journal: &mut Journal, knob: Knob, original: String, cause: SetError) -> SetError {
-    let undone = knob.read().and_then(|found| match found == original {
+    let foreign = matches!(&cause, SetError::Knob(error) if error.is_taken());
+    let undone = knob.read().and_then(|found| match found == original || foreign {
         true => Ok(original.clone()),
         // Remember what is there as ours, so that a recovery overwrites it.
         false => knob.write(&original).inspect_err(|_| {

@@ -1,6 +1,6 @@
 //! A swap area as a setting: in use, or not. A zram device, which gets a size and a header first, or a file that is made for it.
-//! And a zram device as a disk, of which only the size is wanted.
 
+use super::zram::Zram;
 use nix::{
     errno::Errno,
     fcntl::{OFlag, posix_fallocate},
@@ -10,8 +10,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
     os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
-    path::{Path, PathBuf},
-    time::Duration,
+    path::Path,
 };
 
 pub(super) const ON: &str = "on";
@@ -20,20 +19,17 @@ pub(super) const OFF: &str = "off";
 /// somebody else's business.
 pub(super) const PREPARED: &str = "prepared";
 
-/// zram takes memory only for what is in it.
 const ZRAM_BYTES: u64 = 1 << 30;
 const FILE_BYTES: u64 = 256 << 20;
 const PAGE: u64 = 4096;
-/// Somebody may just look at a device (udev does, at every change), which keeps it from being reset.
-const TRIES: u32 = 100;
 
 /// What the area at `path` is now.
 pub(super) fn read(path: &Path) -> io::Result<&'static str> {
     if in_use(path, &fs::read_to_string("/proc/swaps")?) {
         return Ok(ON);
     }
-    let prepared = match zram_file(path, "disksize") {
-        Some(size) => fs::read_to_string(size)?.trim() != "0",
+    let prepared = match Zram::at(path) {
+        Some(device) => device.bytes()? != 0,
         None => path.try_exists()?,
     };
     Ok(if prepared { PREPARED } else { OFF })
@@ -49,48 +45,18 @@ pub(super) fn write(path: &Path, value: &str) -> io::Result<()> {
     }
 }
 
-/// Whether the zram device at `path` has a size, and so is somebody's.
-pub(super) fn read_disk(path: &Path) -> io::Result<&'static str> {
-    let size = zram_file(path, "disksize").ok_or_else(no_zram)?;
-    Ok(if fs::read_to_string(size)?.trim() == "0" { OFF } else { ON })
-}
-
-/// Gives the zram device at `path` a size, or takes it.
-pub(super) fn write_disk(path: &Path, value: &str) -> io::Result<()> {
-    let file = |name| zram_file(path, name).ok_or_else(no_zram);
-    match value {
-        ON => {
-            let size = file("disksize")?;
-            patiently(|| fs::write(&size, format!("{ZRAM_BYTES}\n")))
-        }
-        _ => {
-            let reset = file("reset")?;
-            patiently(|| fs::write(&reset, "1\n"))
-        }
-    }
-}
-
-fn no_zram() -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, "it is no zram device")
-}
-
 /// Whether the table of swap areas has `path`. Its names are escaped, and ours have nothing to escape.
 fn in_use(path: &Path, swaps: &str) -> bool {
     swaps.lines().skip(1).any(|line| line.split_whitespace().next().is_some_and(|name| Path::new(name) == path))
 }
 
-/// The file `name` of the zram device at `path`, if it is one.
-fn zram_file(path: &Path, name: &str) -> Option<PathBuf> {
-    let device = path.strip_prefix("/dev").ok()?.to_str()?;
-    let number = device.strip_prefix("zram")?;
-    number.bytes().all(|byte| byte.is_ascii_digit()).then(|| Path::new("/sys/block").join(device).join(name))
-}
-
 fn turn_on(path: &Path) -> io::Result<()> {
-    let bytes = match zram_file(path, "disksize") {
-        Some(size) => {
-            patiently(|| fs::write(&size, format!("{ZRAM_BYTES}\n")))?;
-            OpenOptions::new().write(true).open(path)?.write_all(&header(ZRAM_BYTES))?;
+    let bytes = match Zram::at(path) {
+        Some(device) => {
+            device.set_up(ZRAM_BYTES)?;
+            // Exclusively: who has mounted it meanwhile keeps it.
+            let exclusive = OFlag::O_EXCL.bits();
+            OpenOptions::new().write(true).custom_flags(exclusive).open(path)?.write_all(&header(ZRAM_BYTES))?;
             ZRAM_BYTES
         }
         None => {
@@ -116,8 +82,8 @@ fn turn_off(path: &Path) -> io::Result<()> {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
         result => result?,
     }
-    match zram_file(path, "reset") {
-        Some(reset) => patiently(|| fs::write(&reset, "1\n")),
+    match Zram::at(path) {
+        Some(device) => device.reset(),
         None => fs::remove_file(path),
     }
 }
@@ -125,16 +91,6 @@ fn turn_off(path: &Path) -> io::Result<()> {
 fn called(path: &Path, call: impl Fn(*const libc::c_char) -> i32) -> io::Result<()> {
     let name = CString::new(path.as_os_str().as_bytes())?;
     Ok(Errno::result(call(name.as_ptr())).map(drop)?)
-}
-
-fn patiently(mut step: impl FnMut() -> io::Result<()>) -> io::Result<()> {
-    for _ in 1..TRIES {
-        match step() {
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => std::thread::sleep(Duration::from_millis(10)),
-            result => return result,
-        }
-    }
-    step()
 }
 
 /// What `mkswap` writes: the first page of an area of `bytes` (`union swap_header`, include/linux/swap.h).
@@ -160,14 +116,6 @@ mod tests {
         assert!(in_use(Path::new("/dev/zram10"), swaps));
         assert!(!in_use(Path::new("/dev/zram1"), swaps));
         assert!(!in_use(Path::new("Filename"), swaps));
-    }
-
-    #[test]
-    fn only_zram_devices_are_zram_devices() {
-        assert_eq!(zram_file(Path::new("/dev/zram3"), "reset").as_deref(), Some(Path::new("/sys/block/zram3/reset")));
-        for other in ["/dev/sda", "/dev/zram3/x", "/dev/zram-control", "/zram3"] {
-            assert_eq!(zram_file(Path::new(other), "reset"), None, "{other}");
-        }
     }
 
     #[test]

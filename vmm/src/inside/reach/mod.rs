@@ -39,7 +39,8 @@ pub(super) fn reach(request: &RunRequest, facts: &Facts, out: &mut Out) -> Resul
     };
     notes.into_iter().for_each(|note| say(&Event::Note(note)));
     // Of those that cannot run here, none takes a share of the time.
-    let runnable = |scenario: &&live::Scenario| scenario.inapplicable().is_none() && scenario.missing(facts).is_none();
+    let runnable =
+        |scenario: &&live::Scenario| scenario.inapplicable().is_none() && scenario.missing(facts, &config.file_dir).is_none();
     let each = time.checked_div(plan.iter().filter(runnable).count().max(1) as u32).unwrap_or(time);
     let config = Config { until_violation: false, ..config };
     for scenario in &plan {

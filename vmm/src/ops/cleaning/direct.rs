@@ -9,7 +9,6 @@ use nix::fcntl::OFlag;
 use nostale_notifier::{Hva, addr::PAGE_SIZE};
 use std::{
     fs::{File, OpenOptions},
-    io,
     os::{
         fd::RawFd,
         unix::fs::{FileExt, OpenOptionsExt},
@@ -40,7 +39,7 @@ impl Direct {
         let file = OpenOptions::new().read(true).custom_flags(flags).open(&path);
         let file = file.map_err(|error| match error.raw_os_error() {
             Some(libc::EINVAL) => need().into(),
-            _ => OperationError::Io { what, source: error },
+            _ => OperationError::io(what)(error),
         })?;
         Ok(Self { file, buffer: Box::new(Aligned([0; PAGE_SIZE as usize])) })
     }
@@ -49,7 +48,7 @@ impl Direct {
     pub(super) fn read(&mut self, page: u64) -> Result<Snapshot, OperationError> {
         let bytes = &mut self.buffer.0;
         let read = self.file.read_exact_at(bytes, page * PAGE_SIZE);
-        read.map_err(|source: io::Error| OperationError::Io { what: "a direct read of the backing file", source })?;
+        read.map_err(OperationError::io("a direct read of the backing file"))?;
         Snapshot::read(|offset| {
             let word = bytes.get(offset as usize..offset as usize + 8).and_then(|bytes| bytes.try_into().ok());
             word.map(u64::from_ne_bytes).ok_or(OperationError::Lost { what: "a direct read", at: Hva::new(offset) })

@@ -3,15 +3,15 @@
 use crate::live::Plant;
 use crate::{
     machine::AWAY,
-    memory::{Backing, Entry, Pagemap},
-    ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written},
+    memory::{Backing, Entry},
+    ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, eyes::Eyes},
     oracle::dirty::Written,
 };
 use nostale_notifier::event::Stage;
 use rand::RngExt;
 use std::{
     fs::File,
-    io::{self, Write},
+    io::Write,
     time::{Duration, Instant},
 };
 
@@ -30,26 +30,21 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     },
     needs: |facts, _| facts.need_soft_dirty(),
     make: |_, _| {
-        let clear = File::options().write(true).open(CLEAR).map_err(io(CLEAR))?;
-        Ok(Box::new(SoftDirty { pagemap: Pagemap::open().map_err(io(PAGEMAP))?, clear }))
+        let clear = File::options().write(true).open(CLEAR).map_err(OperationError::io(CLEAR))?;
+        Ok(Box::new(SoftDirty { eyes: Eyes::open()?, clear }))
     },
     faults: &[Plant::MissedDirty],
     ..Operation::USUAL
 };
 
 const CLEAR: &str = "/proc/self/clear_refs";
-const PAGEMAP: &str = "/proc/self/pagemap";
 /// Most pages that are watched.
 const MOST: u64 = 32;
 /// How long to wait for writes to them. Every page of the guest has to be faulted in again, which takes long under emulation.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-fn io(what: &'static str) -> impl FnOnce(io::Error) -> OperationError {
-    move |source| OperationError::Io { what, source }
-}
-
 struct SoftDirty {
-    pagemap: Pagemap,
+    eyes: Eyes,
     clear: File,
 }
 
@@ -64,7 +59,7 @@ impl HostOperation for SoftDirty {
             until_written(bed.system, &all, 1, PATIENCE);
         }
         bed.note(Stage::OperationStart, claim.range(), 0);
-        self.clear.write_all(b"4").map_err(io(CLEAR))?;
+        self.clear.write_all(b"4").map_err(OperationError::io(CLEAR))?;
         let written = Written::since(bed.system, claim.pages());
         bed.note(Stage::Returned, claim.range(), 0);
         // Seldom all of them: where many were written, some were written just now.
@@ -75,7 +70,7 @@ impl HostOperation for SoftDirty {
             std::thread::sleep(AWAY);
             must = written.must_be_dirty(bed.system);
         }
-        let mut entries = self.pagemap.entries(claim.range()).map_err(io(PAGEMAP))?;
+        let mut entries = self.eyes.entries(claim.range())?;
         if let Some(lost) = bed.lost_from_log(&must).and_then(|page| entries.get_mut((page - claim.first()) as usize)) {
             *lost = Entry::default();
         }

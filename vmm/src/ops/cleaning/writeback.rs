@@ -23,7 +23,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
         BackingKind::FileShared => Effect::Preserves,
         _ => Effect::Inapplicable("only a shared mapping of a file is written back"),
     },
-    settings: |facts, _| facts.swap.disk_setting().into_iter().collect(),
+    disk: true,
     make: |bed, _| Ok(Box::new(Writeback { direct: Direct::open(bed.arena.file_fd())? })),
     faults: &[Plant::MissedDirty],
     ..Operation::USUAL

@@ -71,6 +71,6 @@ impl HostOperation for Khugepaged {
 /// Huge pages that it has made since the boot, of anybody's memory: on a host where nobody else asks for them, of ours.
 fn collapsed() -> Result<u64, OperationError> {
     let what = "khugepaged's count of collapsed pages";
-    let text = fs::read_to_string(format!("{DIR}/pages_collapsed")).map_err(|source| OperationError::Io { what, source })?;
+    let text = fs::read_to_string(format!("{DIR}/pages_collapsed")).map_err(OperationError::io(what))?;
     Ok(text.trim().parse().unwrap_or(0))
 }

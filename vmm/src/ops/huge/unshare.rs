@@ -7,10 +7,10 @@
 use crate::{
     host::facts::Facts,
     memory::{
-        Backing, Pagemap, Pages, Span,
+        Backing, Pages, Span,
         userfault::{Features, Modes, Userfault},
     },
-    ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall},
+    ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, eyes::Eyes, syscall},
 };
 use nostale_notifier::{
     HvaRange,
@@ -41,15 +41,12 @@ const LOOKS: usize = 16;
 
 fn make(_: &Bed<'_>, _: &Facts) -> crate::ops::Made {
     let uffd = Userfault::open(Features::MINOR_HUGETLBFS)?;
-    Ok(Box::new(Unshare {
-        uffd,
-        pagemap: Pagemap::open().map_err(|source| OperationError::Io { what: "/proc/self/pagemap", source })?,
-    }))
+    Ok(Box::new(Unshare { uffd, eyes: Eyes::open()? }))
 }
 
 struct Unshare {
     uffd: Userfault,
-    pagemap: Pagemap,
+    eyes: Eyes,
 }
 
 impl HostOperation for Unshare {
@@ -81,8 +78,7 @@ impl Unshare {
         for _ in 0..LOOKS {
             let first = rng.random_range(0..claim.range().pages() / huge) * huge;
             let place: Option<HvaRange> = claim.range().part(first, 1);
-            let pfns = place.map(|place| self.pagemap.pfns(place)).transpose();
-            let pfns = pfns.map_err(|source| OperationError::Io { what: "/proc/self/pagemap", source })?;
+            let pfns = place.map(|place| self.eyes.pfns(place)).transpose()?;
             if pfns.is_some_and(|pfns| pfns == [None]) {
                 return Ok(true);
             }

@@ -8,8 +8,8 @@ use crate::{
     ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, syscall},
     oracle::{Oracle, PageDump, Violation, dirty::Written},
 };
-use nostale_guest::page::LINES;
-use nostale_notifier::event::Stage;
+use nostale_guest::page::{GENERATION, LINES, word_offset};
+use nostale_notifier::{Hva, event::Stage};
 use rand::RngExt;
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ impl HostOperation for Free {
         let generation = bed.arena.next_generation();
         bed.announce(&claim, generation);
         bed.note(Stage::OperationStart, claim.range(), generation);
-        let freed = syscall::advise_gently("madvise(FREE)", claim.range(), libc::MADV_FREE)?;
+        syscall::advise_gently("madvise(FREE)", claim.range(), libc::MADV_FREE)?;
         let written = Written::since(bed.system, claim.pages());
         bed.note(Stage::Returned, claim.range(), generation);
         if rng.random_bool(0.75) {
@@ -68,12 +68,19 @@ impl HostOperation for Free {
         }
         let kept = Kept::look(bed, written.must_be_dirty(bed.system));
         // Now is the time to drop what was not written.
-        let dropped = out(claim.range())?;
+        out(claim.range())?;
         kept.judge(bed, &claim);
+        let dropped = dropped(bed, &claim);
         bed.note(Stage::Witnessed, claim.range(), generation);
         bed.deliver(&claim, generation);
-        Ok(if freed && dropped { Done::Pages(claim.range().pages()) } else { Done::Busy })
+        Ok(if dropped == 0 { Done::Busy } else { Done::Pages(dropped) })
     }
+}
+
+/// Pages that were really dropped: they are blank, without the generation that all of them had.
+fn dropped(bed: &Bed<'_>, claim: &Span) -> u64 {
+    let blank = |at: Hva| bed.arena.primary().load(Hva::new(at.get() + word_offset(GENERATION))).is_ok_and(|word| word == 0);
+    claim.range().iter().filter(|&at| blank(at)).count() as u64
 }
 
 /// Pages that were written after the call had returned, as they were then: their counters can only grow.

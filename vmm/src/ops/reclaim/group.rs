@@ -1,13 +1,18 @@
 //! `reclaim`: the kernel looks for memory to take and finds the guest's. The whole process is in a control group of its own, which
 //! is asked to give back (`memory.reclaim`), or given less for a moment (`memory.limit_in_bytes`, version 1).
 
-use super::{gone::Eyes, pageout};
+use super::pageout;
 use crate::host::{
     facts::{Facts, MemoryGroups, Need},
     knobs::{Knob, Setting},
+    vmstat::Events,
 };
 use crate::memory::Backing;
-use crate::ops::{Bed, Done, HostOperation, Made, Operation, OperationError, Rng, syscall};
+use crate::ops::{
+    Bed, Done, HostOperation, Made, Operation, OperationError, Rng,
+    eyes::{Eyes, reclaim_of},
+    syscall,
+};
 use nostale_notifier::{HvaRange, addr::PAGE_SIZE, event::Stage};
 use rand::RngExt;
 use std::{
@@ -55,12 +60,14 @@ fn make(bed: &Bed<'_>, facts: &Facts) -> Made {
     facts.need_memory_group()?;
     let groups = facts.memory_groups.as_ref().ok_or(OperationError::Unmade)?;
     let seen = bed.arena.home().part(0, bed.arena.pages().min(LOOK)).unwrap_or(bed.arena.home());
-    Ok(Box::new(Reclaim { group: Member::join(groups)?, eyes: Eyes::open()?, seen, most: MOST }))
+    let events = reclaim_of(bed.arena.backing());
+    Ok(Box::new(Reclaim { group: Member::join(groups)?, eyes: Eyes::open()?, events, seen, most: MOST }))
 }
 
 struct Reclaim {
     group: Member,
     eyes: Eyes,
+    events: Events,
     seen: HvaRange,
     /// Most that is asked for at the moment.
     most: u64,
@@ -79,7 +86,7 @@ impl HostOperation for Reclaim {
         if !cold {
             return Ok(Done::Busy);
         }
-        let before = self.eyes.before(self.seen)?;
+        let before = self.eyes.before(self.seen, self.events)?;
         bed.note(Stage::OperationStart, bed.arena.home(), 0);
         let from = Instant::now();
         self.group.reclaim(pages * PAGE_SIZE)?;
@@ -103,17 +110,17 @@ struct Member {
 }
 
 fn write(what: &'static str, path: &Path, text: &str) -> Result<(), OperationError> {
-    fs::write(path, text).map_err(|source| OperationError::Io { what, source })
+    fs::write(path, text).map_err(OperationError::io(what))
 }
 
 impl Member {
     fn join(groups: &MemoryGroups) -> Result<Self, OperationError> {
         let (dir, unified) = (groups.own(), groups.unified);
         if unified && !dir.join(RECLAIM).exists() {
-            return Err(Need::new(RECLAIM, "boot Linux 5.19 or later").into());
+            return Err(Need::memory_reclaim().into());
         }
         let own = fs::read_to_string("/proc/self/cgroup");
-        let own = own.map_err(|source| OperationError::Io { what: "/proc/self/cgroup", source })?;
+        let own = own.map_err(OperationError::io("/proc/self/cgroup"))?;
         let home = PathBuf::from(format!("{}{}", groups.root, current(&own, unified).unwrap_or("/")));
         let member = Self { dir, home, unified };
         if !unified {
@@ -128,7 +135,7 @@ impl Member {
             return gently(fs::write(self.dir.join(RECLAIM), bytes.to_string()));
         }
         let what = "the memory that a control group uses";
-        let used = fs::read_to_string(self.dir.join(USED)).map_err(|source| OperationError::Io { what, source })?;
+        let used = fs::read_to_string(self.dir.join(USED)).map_err(OperationError::io(what))?;
         let used: u64 = used.trim().parse().unwrap_or(u64::MAX);
         let lowered = fs::write(self.dir.join(LIMIT), used.saturating_sub(bytes).to_string());
         // At once: whoever wants a page meanwhile has to reclaim one first, but nobody should be without.
@@ -141,7 +148,7 @@ impl Member {
 fn gently(result: io::Result<()>) -> Result<(), OperationError> {
     match result {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY | libc::EINTR)) => Ok(()),
-        result => result.map_err(|source| OperationError::Io { what: "reclaiming memory of a control group", source }),
+        result => result.map_err(OperationError::io("reclaiming memory of a control group")),
     }
 }
 

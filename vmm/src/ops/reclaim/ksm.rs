@@ -12,8 +12,8 @@ use crate::host::{
     knobs::{Knob, Setting},
 };
 use crate::live::Plant;
-use crate::memory::{Backing, Claim, Pagemap, Retired, Snapshot};
-use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, syscall};
+use crate::memory::{Backing, Claim, Retired, Snapshot};
+use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, eyes::Eyes, syscall};
 use nostale_guest::page::{LINES, line_offset};
 use nostale_notifier::{Hva, HvaRange, event::Stage};
 use rand::RngExt;
@@ -34,10 +34,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     },
     needs: |facts, _| facts.need_ksm().and_then(|()| facts.need_pagemap()),
     settings: |facts, _| settings(facts),
-    make: |_, _| {
-        let pagemap = Pagemap::open().map_err(|source| OperationError::Io { what: "/proc/self/pagemap", source })?;
-        Ok(Box::new(Ksm { pagemap }))
-    },
+    make: |_, _| Ok(Box::new(Ksm { eyes: Eyes::open()? })),
     faults: &[Plant::StrayWrite],
     ..Operation::USUAL
 };
@@ -74,7 +71,7 @@ fn settings(facts: &Facts) -> Vec<Setting> {
 }
 
 struct Ksm {
-    pagemap: Pagemap,
+    eyes: Eyes,
 }
 
 impl HostOperation for Ksm {
@@ -186,10 +183,9 @@ impl Ksm {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let over = first.passed()? >= 3 || Instant::now() > deadline;
-            let pfns =
-                |range| self.pagemap.pfns(range).map_err(|source| OperationError::Io { what: "/proc/self/pagemap", source });
-            let common = pfns(witnesses)?;
-            let same = pfns(claim.range())?.into_iter().filter(|pfn| pfn.is_some() && common.contains(pfn)).count() as u64;
+            let common = self.eyes.pfns(witnesses)?;
+            let same =
+                self.eyes.pfns(claim.range())?.into_iter().filter(|pfn| pfn.is_some() && common.contains(pfn)).count() as u64;
             most = most.max(same);
             if over || same == claim.range().pages() {
                 return Ok(most);
@@ -215,7 +211,7 @@ struct Scan(u64);
 impl Scan {
     fn count() -> Result<u64, OperationError> {
         const FILE: &str = "/sys/kernel/mm/ksm/full_scans";
-        let text = fs::read_to_string(FILE).map_err(|source| OperationError::Io { what: FILE, source })?;
+        let text = fs::read_to_string(FILE).map_err(OperationError::io(FILE))?;
         Ok(text.trim().parse().unwrap_or(0))
     }
 

@@ -1,7 +1,6 @@
 //! Memory taken from a guest that goes on using it: swapped out, dropped, merged, its block taken offline.
 
 mod free;
-mod gone;
 mod group;
 mod ksm;
 mod offline;

@@ -1,13 +1,12 @@
 //! `offline`: the block of memory that holds a guest page is taken offline, which migrates everything in it, and brought back.
 
-use super::gone::Eyes;
 use crate::{
     host::{
         facts::{Facts, Need},
         knobs::{Guard, Knob, Knobs, SetError},
+        vmstat::Events,
     },
-    memory::Pagemap,
-    ops::{Bed, Done, HostOperation, Made, Operation, OperationError, Rng},
+    ops::{Bed, Done, HostOperation, Made, Operation, OperationError, Rng, eyes::Eyes},
 };
 use nostale_notifier::{HvaRange, addr::PAGE_SIZE, event::Stage};
 use rand::RngExt;
@@ -44,17 +43,14 @@ const TRIES: usize = 32;
 
 fn make(bed: &Bed<'_>, facts: &Facts) -> Made {
     let block_pages = facts.memory.block_bytes.ok_or(OperationError::Unmade)? / PAGE_SIZE;
-    let knobs = Knobs::open(Knobs::default_dir());
-    let knobs = knobs.map_err(|error| Need::new(format!("a journal of host settings ({error})"), "see nostale doctor"))?;
-    let pagemap = Pagemap::open().map_err(|source| OperationError::Io { what: "/proc/self/pagemap", source })?;
+    let knobs = bed.knobs.cloned().ok_or_else(Need::journal)?;
     let seen = bed.arena.home().part(0, bed.arena.pages().min(LOOK)).unwrap_or(bed.arena.home());
-    Ok(Box::new(Offline { block_pages, knobs, pagemap, eyes: Eyes::open()?, seen, refused: HashSet::new() }))
+    Ok(Box::new(Offline { block_pages, knobs, eyes: Eyes::open()?, seen, refused: HashSet::new() }))
 }
 
 struct Offline {
     block_pages: u64,
     knobs: Knobs,
-    pagemap: Pagemap,
     eyes: Eyes,
     seen: HvaRange,
     /// Blocks that hold something that cannot be moved.
@@ -66,7 +62,7 @@ impl HostOperation for Offline {
         let Some(block) = self.block(rng)? else {
             return Ok(if self.refused.len() >= TRIES { Done::Exhausted } else { Done::Busy });
         };
-        let before = self.eyes.before(self.seen)?;
+        let before = self.eyes.before(self.seen, Events::MIGRATED)?;
         bed.note(Stage::OperationStart, bed.arena.home(), 0);
         let offline = match self.take_offline(block) {
             Ok(offline) => offline,
@@ -74,12 +70,12 @@ impl HostOperation for Offline {
                 self.refused.insert(block);
                 return Ok(Done::Busy);
             }
-            Err(error) => return Err(OperationError::Io { what: "taking memory offline", source: io::Error::other(error) }),
+            Err(error) => return Err(OperationError::io("taking memory offline")(io::Error::other(error))),
         };
         let gone = self.eyes.gone(&before)?;
         bed.note(Stage::Returned, bed.arena.home(), 0);
         let back = offline.release();
-        back.map_err(|error| OperationError::Io { what: "bringing memory back online", source: io::Error::other(error) })?;
+        back.map_err(|error| OperationError::io("bringing memory back online")(io::Error::other(error)))?;
         bed.note(Stage::Restored, bed.arena.home(), 0);
         Ok(if gone == 0 { Done::Busy } else { Done::Pages(gone) })
     }
@@ -88,9 +84,8 @@ impl HostOperation for Offline {
 impl Offline {
     /// A block with guest pages, that was not refused yet.
     fn block(&self, rng: &mut Rng) -> Result<Option<u64>, OperationError> {
-        let pfns = self.pagemap.pfns(self.seen);
-        let pfns = pfns.map_err(|source| OperationError::Io { what: "/proc/self/pagemap", source })?;
-        let mut blocks: Vec<u64> = pfns.into_iter().flatten().map(|pfn| pfn.get() / self.block_pages).collect();
+        let mut blocks: Vec<u64> =
+            self.eyes.pfns(self.seen)?.into_iter().flatten().map(|pfn| pfn.get() / self.block_pages).collect();
         blocks.sort_unstable();
         blocks.dedup();
         blocks.retain(|block| !self.refused.contains(block) && Path::new(&format!("{DIR}/memory{block}/state")).exists());

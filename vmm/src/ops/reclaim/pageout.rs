@@ -1,13 +1,18 @@
 //! `pageout`: `MADV_PAGEOUT`. Private and shmem pages go to swap, pages of a file to the page cache alone; the guest that writes
 //! them next takes them back. A second MMU that was not told goes on writing to the old page, and what it writes is lost.
 
-use super::gone::Eyes;
 use crate::host::{
     facts::{Facts, Need},
     knobs::Setting,
+    vmstat::Events,
 };
 use crate::memory::{Backing, BackingKind};
-use crate::ops::{Bed, Done, HostOperation, Operation, OperationError, Rng, bed::until_written, syscall};
+use crate::ops::{
+    Bed, Done, HostOperation, Operation, OperationError, Rng,
+    bed::until_written,
+    eyes::{Eyes, reclaim_of},
+    syscall,
+};
 use nostale_notifier::event::Stage;
 use rand::RngExt;
 use std::time::Duration;
@@ -20,7 +25,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     more: &[Backing::ANON_THP, Backing::ANON_MTHP, Backing::FILE_SHARED, Backing::FILE_PRIVATE],
     needs,
     settings,
-    make: |_, _| Ok(Box::new(Pageout { eyes: Eyes::open()? })),
+    make: |bed, _| Ok(Box::new(Pageout { eyes: Eyes::open()?, events: reclaim_of(bed.arena.backing()) })),
     ..Operation::USUAL
 };
 
@@ -41,6 +46,7 @@ pub(super) fn settings(facts: &Facts, backing: Backing) -> Vec<Setting> {
 
 struct Pageout {
     eyes: Eyes,
+    events: Events,
 }
 
 impl HostOperation for Pageout {
@@ -52,7 +58,7 @@ impl HostOperation for Pageout {
         if rng.random_bool(0.5) {
             until_written(bed.system, &claim.pages().collect::<Vec<_>>(), 1, PATIENCE);
         }
-        let before = self.eyes.before(claim.range())?;
+        let before = self.eyes.before(claim.range(), self.events)?;
         bed.note(Stage::OperationStart, claim.range(), 0);
         if !out(claim.range())? {
             return Ok(Done::Busy);

@@ -67,8 +67,7 @@ impl PagePipe {
     /// Gives the first page back, and tells what it holds now.
     fn release(&mut self) -> Result<Snapshot, OperationError> {
         let Self { read, buffer, .. } = self;
-        read.read_exact(buffer)
-            .map_err(|source| OperationError::Io { what: "reading pages that were taken away from a pipe", source })?;
+        read.read_exact(buffer).map_err(OperationError::io("reading pages that were taken away from a pipe"))?;
         Snapshot::read(|offset| {
             let word = buffer.get(offset as usize..offset as usize + 8).and_then(|bytes| bytes.try_into().ok());
             word.map(u64::from_ne_bytes).ok_or(OperationError::Lost { what: "a pipe", at: Hva::new(offset) })

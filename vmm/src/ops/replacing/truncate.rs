@@ -23,13 +23,17 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
             Effect::Inapplicable("anonymous memory has no file that could be truncated")
         }
     },
+    rejects: |other, _| match other.name {
+        _ if other.disk => {
+            Some("the disk that is made for it, where files are in memory, is a device, and those keep their length")
+        }
+        // unmap_mapping_range() takes private copies as well, those of children that look at theirs.
+        "fork" => Some("truncation takes the pages of forked children, too"),
+        _ => None,
+    },
     make: |_, _| Ok(Box::new(Truncate { pipe: PagePipe::new().ok() })),
     not_hugetlb: None,
     faults: &[Plant::StrayWrite],
-    rejects: |other, _| {
-        // unmap_mapping_range() takes private copies as well, those of children that look at theirs.
-        (other.name == "fork").then_some("truncation takes the pages of forked children, too")
-    },
     ..Operation::USUAL
 };
 

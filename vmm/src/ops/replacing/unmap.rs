@@ -58,7 +58,7 @@ fn hole(bed: &Bed<'_>, claim: &Span, rng: &mut Rng, opened: impl FnOnce(&mut Rng
     }
     bed.judge_closed("nothing was mapped there", &written.must_be_dirty(bed.system));
     let again = bed.arena.map_again(claim);
-    again.map_err(|source| OperationError::Io { what: "mapping pages again where they were unmapped", source })
+    again.map_err(OperationError::io("mapping pages again where they were unmapped"))
 }
 
 /// The file's pages lie still while they are not mapped, and the witness sees them.

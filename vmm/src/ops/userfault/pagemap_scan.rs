@@ -6,7 +6,9 @@ use crate::memory::{
     Backing, PagemapScan, Span,
     userfault::{Features, Modes, Userfault},
 };
-use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, huge, own_vma::OwnVma};
+use crate::ops::{
+    Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, eyes::PAGEMAP, huge, own_vma::OwnVma,
+};
 use crate::oracle::dirty::Written;
 use nostale_notifier::{HvaRange, event::Stage};
 use rand::RngExt;
@@ -22,9 +24,11 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     effect: |_| Effect::Preserves,
     needs: |facts, _| facts.need_uffd().and_then(|()| facts.need_uffd_feature(Features::WRITE_PROTECT_ASYNC)),
     make: |_, _| {
-        let io = |source| OperationError::Io { what: "/proc/self/pagemap", source };
         let features = Features::WRITE_PROTECT | Features::WRITE_PROTECT_ASYNC;
-        Ok(Box::new(Scan { uffd: Userfault::open(features)?, pagemap: PagemapScan::open().map_err(io)? }))
+        Ok(Box::new(Scan {
+            uffd: Userfault::open(features)?,
+            pagemap: PagemapScan::open().map_err(OperationError::io(PAGEMAP))?,
+        }))
     },
     faults: &[Plant::MissedDirty],
     ..Operation::USUAL
@@ -64,16 +68,15 @@ impl Scan {
     /// Scans some times; the pages that were found written.
     fn scan(&self, bed: &Bed<'_>, claim: &Span) -> Result<u64, OperationError> {
         let pages: Vec<u64> = claim.pages().collect();
-        let io = |source| OperationError::Io { what: "PAGEMAP_SCAN", source };
         // The first one protects everything: here the log begins.
-        self.pagemap.written(claim.range()).map_err(io)?;
+        self.pagemap.written(claim.range()).map_err(OperationError::io("PAGEMAP_SCAN"))?;
         let mut found = 0;
         for _ in 0..ROUNDS {
             let log = Written::since(bed.system, claim.pages());
             until_written(bed.system, &pages, 2 * pages.len().min(16) as u32, PATIENCE);
             let must = log.must_be_dirty(bed.system);
             bed.note(Stage::OperationStart, claim.range(), 0);
-            let mut reported = self.pagemap.written(claim.range()).map_err(io)?;
+            let mut reported = self.pagemap.written(claim.range()).map_err(OperationError::io("PAGEMAP_SCAN"))?;
             bed.note(Stage::Returned, claim.range(), 0);
             if let Some(lost) = bed.lost_from_log(&must).and_then(|page| claim.part(page - claim.first(), 1)) {
                 reported.retain(|range| !range.overlaps(lost.range()));

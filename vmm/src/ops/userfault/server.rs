@@ -89,7 +89,7 @@ impl Server {
         });
         let own = GiveBack(Arc::clone(&shared));
         let thread = std::thread::Builder::new().name("userfault".to_owned()).spawn(move || own.0.serve());
-        let thread = thread.map_err(|source| OperationError::Io { what: "a thread that serves faults", source })?;
+        let thread = thread.map_err(OperationError::io("a thread that serves faults"))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 

@@ -1,12 +1,17 @@
 //! `gather`: processes that share the guest's pages unmap them and exit in storms, while another process has the same pages reclaimed
 //! (seed S1: pages outlive the anon_vma and the page tables that they were found through, until the TLB gather is flushed).
 
-use crate::host::{facts::Facts, knobs::Setting};
-use crate::memory::{Arena, Backing};
+use crate::host::{
+    facts::{Facts, free_swap_bytes},
+    knobs::Setting,
+    vmstat::Events,
+};
+use crate::memory::{Arena, Backing, BackingKind};
 use crate::ops::{
-    Bed, Done, Effect, HostOperation, Operation, OperationError, Rng,
+    Bed, Done, Effect, HostOperation, Made, Operation, OperationError, Rng,
     bed::until_written,
     child::{self, SharedWords},
+    eyes::{counted, reclaim_of},
 };
 use nix::unistd::{ForkResult, Pid, fork};
 use nostale_guest::page::{LINES, counter_offset};
@@ -24,7 +29,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     effect: |_| Effect::Preserves,
     needs: |facts, _| facts.need_process_madvise(),
     settings,
-    make: |_, _| Ok(Box::new(Gather { words: SharedWords::new("memory for a storm's counts")? })),
+    make,
     ..Operation::USUAL
 };
 
@@ -52,8 +57,23 @@ const RECLAIMS: usize = 3;
 /// Tells the reclaimer to end.
 const OVER: usize = 4;
 
+fn make(bed: &Bed<'_>, _: &Facts) -> Made {
+    let backing = bed.arena.backing();
+    let reclaims = backing.kind == BackingKind::FileShared || free_swap_bytes() > 0;
+    let words = SharedWords::new("memory for a storm's counts")?;
+    Ok(Box::new(Gather { words, reclaimed: reclaims.then(|| reclaim_of(backing)) }))
+}
+
 struct Gather {
     words: SharedWords,
+    /// What the kernel counts of it, where there is somewhere for pages to go.
+    reclaimed: Option<Events>,
+}
+
+impl Gather {
+    fn reclaimed(&self) -> Result<Option<u64>, OperationError> {
+        self.reclaimed.map(counted).transpose()
+    }
 }
 
 /// How a child ends.
@@ -76,6 +96,7 @@ impl HostOperation for Gather {
         let number = rng.random_range(1..=MOST);
         let ends: [End; MOST] = std::array::from_fn(|_| [End::Unmaps, End::Exits, End::Reclaims][rng.random_range(0..3)]);
         let mut children = Vec::with_capacity(MOST + 1);
+        let before = self.reclaimed()?;
         bed.note(Stage::OperationStart, bed.arena.home(), 0);
         let mut storm = || {
             let parent = Pid::this();
@@ -96,12 +117,16 @@ impl HostOperation for Gather {
         result?;
         bed.note(Stage::Returned, bed.arena.home(), 0);
         let count = |word| self.words.get(word).load(Relaxed);
-        let storm = count(MAPPED) > 0 && count(UNMAPPED) > 0 && count(RECLAIMS) > 0;
+        let reclaimed = before.is_none() || self.reclaimed()? > before;
+        let storm = reclaimed && count(MAPPED) > 0 && count(UNMAPPED) > 0 && count(RECLAIMS) > 0;
         Ok(if storm { Done::Pages(count(UNMAPPED)) } else { Done::Busy })
     }
 
     fn method(&self) -> Option<&'static str> {
-        Some("process_madvise(MADV_PAGEOUT) by another process")
+        Some(match self.reclaimed {
+            Some(_) => "process_madvise(MADV_PAGEOUT) by another process",
+            None => "process_madvise(MADV_PAGEOUT) by another process, without reclaim (there is no swap)",
+        })
     }
 }
 

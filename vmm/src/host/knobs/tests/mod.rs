@@ -97,6 +97,44 @@ fn two_spellings_of_a_path_are_one_knob() {
 }
 
 #[test]
+fn one_path_is_not_two_things_at_once() {
+    let host = Host::new();
+    let (knobs, path) = (host.knobs(), host.file("device", "1"));
+    let guard = set(&knobs, &path, "1");
+    let error = knobs.set(&Knob::number(&path), "1").expect_err("another kind");
+    assert!(matches!(error, SetError::InUse { wanted: Kind::Number, held: Kind::Choice, .. }), "{error}");
+    drop(guard);
+    drop(knobs.set(&Knob::number(&path), "1").expect("free again"));
+    assert!(host.journal_is_empty());
+}
+
+/// Somebody else makes the swap file between the look whether there is one and the attempt to make it.
+#[test]
+fn what_somebody_else_was_quicker_to_make_is_not_taken_down() {
+    let host = Host::new();
+    let (knobs, path) = (host.knobs(), host.root.path().join("swap"));
+    let knob = Knob::swap_area(&path);
+    let mut journal = Journal::open(&host.dir()).expect("open the journal");
+    let entry = Entry {
+        path: path.clone(),
+        kind: knob.kind,
+        original: "off".to_owned(),
+        wanted: "on".to_owned(),
+        got: None,
+        holders: vec![],
+    };
+    journal.knobs.push(entry);
+    std::fs::write(&path, "theirs").expect("write as somebody else");
+    let cause = write_and_record(&mut journal, &knob, "off", "on").expect_err("there already");
+    let cause = roll_back(&mut journal, knob, "off".to_owned(), cause);
+    assert!(matches!(&cause, SetError::Knob(error) if error.is_taken()), "{cause}");
+    assert_eq!(std::fs::read(&path).expect("still there"), b"theirs");
+    drop(journal);
+    assert!(host.journal_is_empty());
+    drop(knobs);
+}
+
+#[test]
 fn threads_hold_one_knob_together() {
     let host = Host::new();
     let (knobs, path) = (host.knobs(), host.file("ksm", "0"));

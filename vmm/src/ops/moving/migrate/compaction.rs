@@ -10,15 +10,14 @@
 //! finds no hole (`migrate_pages` returns -ENOMEM). And all holes of a pass together are more than what per-CPU free lists keep
 //! out of compaction's sight.
 
-use crate::ops::{Bed, Done, HostOperation, OperationError, Rng};
-use crate::{host::facts::Facts, memory::Pagemap};
+use crate::host::{facts::Facts, vmstat::Events};
+use crate::ops::{Bed, Done, HostOperation, OperationError, Rng, eyes::Eyes};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, munmap};
 use nostale_guest::page::VALUE;
 use nostale_notifier::{Hva, HvaRange, Pfn, addr::PAGE_SIZE, event::Stage};
 use std::{ffi::c_void, fs::File, io::Write, num::NonZeroUsize, ptr::NonNull};
 
 const KNOB: &str = "/proc/sys/vm/compact_memory";
-const VMSTAT: &str = "/proc/vmstat";
 /// Pages of ballast for each arena page.
 const RATIO: u64 = 64;
 /// Arena pages that are sprinkled; the others are moved now and then.
@@ -36,14 +35,10 @@ const SETTLE: usize = 2;
 
 pub(super) struct Compaction {
     ballast: Ballast,
-    pagemap: Pagemap,
+    eyes: Eyes,
     knob: File,
     seen: HvaRange,
     piece: usize,
-}
-
-fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> OperationError {
-    move |source| OperationError::Io { what, source }
 }
 
 impl Compaction {
@@ -52,15 +47,15 @@ impl Compaction {
         // An eighth of what is available: a test must not push the host into reclaim.
         let affordable = facts.memory.available_bytes.known().map_or(0, |&bytes| bytes / 8 / PAGE_SIZE);
         let ratio = RATIO.min(affordable / part.pages()).max(1);
-        let pagemap = Pagemap::open().map_err(io("/proc/self/pagemap"))?;
-        let mut knob = File::options().write(true).open(KNOB).map_err(io(KNOB))?;
+        let eyes = Eyes::open()?;
+        let mut knob = File::options().write(true).open(KNOB).map_err(OperationError::io(KNOB))?;
         // Everything else that can move, page cache above all, goes first: it would take the holes that are meant for guest pages.
         for _ in 0..SETTLE {
-            knob.write_all(b"1").map_err(io(KNOB))?;
+            knob.write_all(b"1").map_err(OperationError::io(KNOB))?;
         }
-        let ballast = Ballast::sprinkle(bed, part, ratio, &pagemap)?;
+        let ballast = Ballast::sprinkle(bed, part, ratio, &eyes)?;
         let seen = bed.arena.home().part(0, bed.arena.pages().min(LOOK)).unwrap_or(part);
-        Ok(Self { ballast, pagemap, knob, seen, piece: 0 })
+        Ok(Self { ballast, eyes, knob, seen, piece: 0 })
     }
 }
 
@@ -71,16 +66,11 @@ impl HostOperation for Compaction {
         }
         self.ballast.open(self.piece);
         self.piece += 1;
-        let before = self.pagemap.pfns(self.seen).map_err(io("/proc/self/pagemap"))?;
+        let before = self.eyes.before(self.seen, Events::MIGRATED)?;
         bed.note(Stage::OperationStart, bed.arena.home(), 0);
-        let counted = migrated().map_err(io(VMSTAT))?;
-        self.knob.write_all(b"1").map_err(io(KNOB))?;
-        let counted = migrated().map_err(io(VMSTAT))?.saturating_sub(counted);
+        self.knob.write_all(b"1").map_err(OperationError::io(KNOB))?;
         bed.note(Stage::Returned, bed.arena.home(), 0);
-        let after = self.pagemap.pfns(self.seen).map_err(io("/proc/self/pagemap"))?;
-        let moved = before.iter().zip(&after).filter(|(before, after)| before.is_some() && after.is_some() && before != after);
-        // Other operations give pages new pfns, too; migration can claim no more than the kernel counted.
-        Ok(match (moved.count() as u64).min(counted) {
+        Ok(match self.eyes.moved(&before)? {
             0 => Done::Busy,
             moved => Done::Pages(moved),
         })
@@ -89,13 +79,6 @@ impl HostOperation for Compaction {
     fn method(&self) -> Option<&'static str> {
         Some("memory compaction (one NUMA node)")
     }
-}
-
-/// Pages that the kernel has migrated since it started.
-fn migrated() -> std::io::Result<u64> {
-    let text = std::fs::read_to_string(VMSTAT)?;
-    let count = text.lines().find_map(|line| line.strip_prefix("pgmigrate_success "));
-    Ok(count.and_then(|count| count.trim().parse().ok()).unwrap_or(0))
 }
 
 /// Private pages of our own.
@@ -110,14 +93,14 @@ struct Ballast {
 unsafe impl Send for Ballast {}
 
 impl Ballast {
-    fn sprinkle(bed: &Bed<'_>, part: HvaRange, ratio: u64, pagemap: &Pagemap) -> Result<Self, OperationError> {
+    fn sprinkle(bed: &Bed<'_>, part: HvaRange, ratio: u64, eyes: &Eyes) -> Result<Self, OperationError> {
         let pages = part.pages() * ratio;
         let bytes = NonZeroUsize::new((pages * PAGE_SIZE) as usize).unwrap_or(NonZeroUsize::MIN);
         // SAFETY: a fresh mapping at a place of the kernel's choice, used through this pointer alone.
         let mut ballast = unsafe {
             let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
             let start = mmap_anonymous(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, flags);
-            let start = start.map_err(|errno| OperationError::Io { what: "ballast for compaction", source: errno.into() })?;
+            let start = start.map_err(|errno| OperationError::io("ballast for compaction")(errno.into()))?;
             let ballast = Self { start, bytes, by_pfn: Vec::new() };
             // A kernel without THP refuses, and needs no telling; a child of `fork` has no use for it.
             let _ = madvise(start, bytes.get(), MmapAdvise::MADV_NOHUGEPAGE);
@@ -137,7 +120,7 @@ impl Ballast {
         }
         let range = HvaRange::new(Hva::new(ballast.start.as_ptr() as u64), pages);
         let pfns = match range {
-            Some(range) => pagemap.pfns(range).map_err(io("/proc/self/pagemap"))?,
+            Some(range) => eyes.pfns(range)?,
             None => Vec::new(),
         };
         let mut order: Vec<(Pfn, u32)> = pfns.iter().zip(0..).filter_map(|(pfn, page)| Some(((*pfn)?, page))).collect();

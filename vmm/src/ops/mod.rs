@@ -9,8 +9,8 @@ mod child;
 mod cleaning;
 mod hot;
 mod huge;
-mod journey;
 mod kvm;
+mod migration;
 mod moving;
 mod own_vma;
 mod protecting;
@@ -182,7 +182,7 @@ pub fn all() -> impl Iterator<Item = &'static Operation> + Clone {
         userfault::OPERATIONS,
         vma::OPERATIONS,
         kvm::OPERATIONS,
-        journey::OPERATIONS,
+        migration::OPERATIONS,
     ];
     families.into_iter().flatten().copied()
 }

@@ -5,7 +5,7 @@ use libtest_mimic::{Failed, Trial};
 use nostale_guest::abi::{Program, layout};
 use nostale_notifier::Gpa;
 use nostale_vmm::{
-    machine::{CpuState, Demands, GuestFinding, Machine, MachineConfig, Observer, Privilege, Slot},
+    machine::{CpuState, Demands, GuestFinding, Machine, MachineConfig, Observer, Privilege, Slot, VcpuView},
     memory::{Arena, Backing, Role, System},
 };
 use std::{
@@ -20,6 +20,7 @@ pub(crate) fn trials(bench: &Arc<Bench>) -> Vec<Trial> {
     vec![
         trial(bench, "suspend::stops_at_any_instruction_and_goes_on_in_place", None, |_| in_place()),
         trial(bench, "suspend::goes_on_in_another_vm", None, |_| in_another_vm()),
+        trial(bench, "suspend::stops_between_the_halves_of_an_increment", None, |_| between_halves()),
     ]
 }
 
@@ -122,4 +123,35 @@ fn in_another_vm() -> Result<(), Failed> {
     rig.judge();
     here.join(BOUND)?;
     Ok(there.join(BOUND)?)
+}
+
+/// While there is no memslot, vCPUs wait with an increment of which KVM has handed out the read. If they are to stop when they go on,
+/// the write is handed out while they settle.
+fn between_halves() -> Result<(), Failed> {
+    let rig = Rig::new()?;
+    let mut machine = rig.machine()?;
+    let observer: Arc<dyn Observer> = Arc::new(Nobody);
+    machine.start(&observer)?;
+    let (vm, vcpus) = (Arc::clone(machine.vm()), machine.vcpus());
+    let carried_out = || machine.views().map(VcpuView::carried_out).sum::<u64>();
+    for _ in 0..50 {
+        rig.wait_for_all()?;
+        let arena = vm.memslots().over(rig.arena.home());
+        let known = arena.first().ok_or("the arena has a memslot")?;
+        vm.memslots().change().remove(known.id)?;
+        // All of them come by.
+        std::thread::sleep(Duration::from_millis(2));
+        std::thread::scope(|scope| {
+            let states = scope.spawn(|| vcpus.suspend(BOUND));
+            std::thread::sleep(Duration::from_millis(2));
+            vm.memslots().change().insert(known.slot, known.flags)?;
+            states.join().expect("it does not panic")?;
+            Ok::<_, Failed>(())
+        })?;
+        vcpus.go_on();
+    }
+    assert!(carried_out() >= 100, "hardly anything was carried out: {}", carried_out());
+    machine.stop(BOUND)?;
+    rig.judge();
+    Ok(machine.join(BOUND)?)
 }

@@ -13,6 +13,7 @@ use crate::{
     host::facts::Facts,
     machine::{GuestFinding, Layout, Machine, MachineConfig, MachineError, Observer, Privilege, Sample, Slot},
     memory::{Arena, ArenaError, Role, System},
+    migration::SILENCE,
     ops::{Effect, HostOperation, OperationError, Rng},
     oracle::{Access, Oracle, Violation, Watch, freshness, progress::Progress},
     report::ScenarioResult,
@@ -194,9 +195,10 @@ impl<'a> Session<'a> {
 
     /// How long threads may take to stop.
     fn bound(&self) -> Duration {
-        // A guest that is being migrated is so page by page.
+        // A guest that is being migrated is so page by page, and one that is lost on the way is found to be, which says more than that
+        // somebody still waits for it.
         let migrating = if self.ground.arena.devices().is_some() {
-            Duration::from_micros(50) * self.config.pages as u32
+            SILENCE + Duration::from_micros(50) * self.config.pages as u32
         } else {
             Duration::ZERO
         };

@@ -2,11 +2,10 @@
 
 use super::threads::Ground;
 use crate::{
-    machine::{Machine, Sample, VcpuFailure, VcpuState},
+    machine::{Machine, Sample, VcpuState},
     memory::Pagemap,
     oracle::progress::Progress,
 };
-use nix::errno::Errno;
 use std::{
     sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
@@ -49,7 +48,11 @@ impl Watching {
         }
         self.looks += 1;
         self.note_failures(machine);
-        let stuck = progress.observe(Instant::now(), system.all_vcpus().map(|vcpu| vcpu.counts.visits.load(Relaxed)));
+        // Of vCPUs that stand still because they were told to (a guest that is away, or held back) nothing is expected here: whoever
+        // told them so waits for them no longer than he may.
+        let lives = system.all_vcpus().zip(machine.views());
+        let lives = lives.map(|(vcpu, view)| (vcpu.counts.visits.load(Relaxed), view.state() == VcpuState::Suspended));
+        let stuck = progress.observe(Instant::now(), lives);
         if !stuck.is_empty() {
             let describe = |(vcpu, still): &(usize, Duration)| {
                 let view = machine.views().nth(*vcpu);
@@ -65,10 +68,7 @@ impl Watching {
     pub(super) fn note_failures(&mut self, machine: &Machine) {
         self.efaults = machine.views().map(|view| view.efaults()).sum();
         let failures = machine.views().enumerate().filter_map(|(vcpu, view)| match view.state() {
-            VcpuState::Failed(failure) => {
-                let lacking = matches!(failure, VcpuFailure::FailedEntry { .. } | VcpuFailure::Ioctl(Errno::ENOMEM));
-                Some((format!("vCPU {vcpu}: {failure}"), lacking))
-            }
+            VcpuState::Failed(failure) => Some((format!("vCPU {vcpu}: {failure}"), failure.is_lack())),
             _ => None,
         });
         let failures: Vec<_> = failures.collect();

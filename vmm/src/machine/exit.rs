@@ -79,6 +79,14 @@ pub enum VcpuFailure {
     },
 }
 
+impl VcpuFailure {
+    /// Whether the host may just have had too little of something, or a CPU that does not do it.
+    #[must_use]
+    pub const fn is_lack(&self) -> bool {
+        matches!(self, Self::FailedEntry { .. } | Self::Ioctl(Errno::ENOMEM))
+    }
+}
+
 fn suberror_name(suberror: u32) -> &'static str {
     match suberror {
         kvm_bindings::KVM_INTERNAL_ERROR_EMULATION => "emulation",

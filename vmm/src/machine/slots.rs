@@ -18,7 +18,7 @@ use nostale_guest::{
 };
 use nostale_notifier::{Gpa, Hva, HvaRange};
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+    Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
     atomic::{
         AtomicU64,
         Ordering::{AcqRel, Acquire},
@@ -53,6 +53,10 @@ struct Table {
     present: Vec<Registered>,
     /// Places where a memslot was, newest last; accesses there are carried out on its memory, once they may.
     vacant: Vec<Vacant>,
+    /// Accesses that are being carried out at the moment. Each may wait for its page, for as long as an operation has it.
+    accesses: u32,
+    /// Changes that wait until there are none.
+    waiting: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +65,34 @@ struct Vacant {
     open: bool,
 }
 
+/// Where an access is to be carried out.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// There; in a memslot, or where one was.
+    At { at: Hva, present: bool },
+    /// Nowhere before something has changed.
+    NotYet,
+    /// Nothing was ever there.
+    Nowhere,
+}
+
 impl Table {
+    fn place(&self, gpa: Gpa, mmio: Mmio) -> Place {
+        let present = self.present.iter().find_map(|known| Some((known, known.slot.translate(gpa)?)));
+        let vacant = || self.vacant.iter().rev().find_map(|vacant| Some((vacant.open, vacant.slot.translate(gpa)?)));
+        match present {
+            // Whoever waits to change something would wait for ever if others could always begin.
+            _ if self.waiting > 0 => Place::NotYet,
+            Some((known, _)) if known.flags.readonly && mmio != Mmio::Read => Place::NotYet,
+            Some((_, at)) => Place::At { at, present: true },
+            None => match vacant() {
+                Some((true, at)) => Place::At { at, present: false },
+                Some((false, _)) => Place::NotYet,
+                None => Place::Nowhere,
+            },
+        }
+    }
+
     fn free_id(&self) -> SlotId {
         (0..).map(SlotId).find(|id| self.present.iter().all(|known| known.id != *id)).unwrap_or(SlotId(u32::MAX))
     }
@@ -72,6 +103,8 @@ impl Table {
 pub struct Memslots {
     vm: Arc<VmFd>,
     table: Mutex<Table>,
+    /// The last access is over.
+    quiet: Condvar,
     /// Odd while a change is under way.
     version: AtomicU64,
     reserved: Mutex<()>,
@@ -104,7 +137,7 @@ pub(super) enum Carried {
 
 impl Memslots {
     pub(super) fn new(vm: Arc<VmFd>) -> Self {
-        Self { vm, table: Mutex::default(), version: AtomicU64::new(0), reserved: Mutex::new(()) }
+        Self { vm, table: Mutex::default(), quiet: Condvar::new(), version: AtomicU64::new(0), reserved: Mutex::new(()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -141,10 +174,14 @@ impl Memslots {
         }
     }
 
-    /// Begins a change. Until it ends, accesses that meet no memslot wait.
+    /// Begins a change, when all accesses that are being carried out are over. Until it ends, others wait.
     #[must_use]
     pub fn change(&self) -> Change<'_> {
-        let table = self.lock();
+        let mut table = self.lock();
+        table.waiting += 1;
+        // As in KVM, where a change of memslots waits for faults under way: what lands later would be a write to memory that is gone.
+        let mut table = self.quiet.wait_while(table, |table| table.accesses > 0).unwrap_or_else(PoisonError::into_inner);
+        table.waiting -= 1;
         self.version.fetch_add(1, AcqRel);
         Change { slots: self, table }
     }
@@ -166,23 +203,29 @@ impl Memslots {
 
     /// Carries out what a vCPU, entered at `version`, could not do by itself.
     pub(super) fn carry_out(&self, gpa: Gpa, mmio: Mmio, version: u64, primary: Primary) -> Carried {
-        let table = self.lock();
-        let present = table.present.iter().find_map(|known| Some((known, known.slot.translate(gpa)?)));
-        if let Some((known, at)) = present {
-            if known.flags.readonly && mmio != Mmio::Read {
-                return Carried::Later;
-            }
-            return match access(at, mmio, primary) {
-                None => Carried::Later,
-                Some(value) if version == self.version() => Carried::Missed(value),
-                Some(value) => Carried::Out(value),
-            };
+        let place = {
+            let mut table = self.lock();
+            let place = table.place(gpa, mmio);
+            table.accesses += u32::from(matches!(place, Place::At { .. }));
+            place
+        };
+        let (at, present) = match place {
+            Place::At { at, present } => (at, present),
+            Place::NotYet => return Carried::Later,
+            Place::Nowhere => return Carried::Nowhere,
+        };
+        let done = access(at, mmio, primary);
+        // No change was made since the table was looked at, and none is before this access is over.
+        let unchanged = version == self.version();
+        let mut table = self.lock();
+        table.accesses -= 1;
+        if table.accesses == 0 {
+            self.quiet.notify_all();
         }
-        let vacant = table.vacant.iter().rev().find_map(|vacant| Some((vacant.open, vacant.slot.translate(gpa)?)));
-        match vacant {
-            Some((true, at)) => access(at, mmio, primary).map_or(Carried::Later, Carried::Out),
-            Some((false, _)) => Carried::Later,
-            None => Carried::Nowhere,
+        match done {
+            None => Carried::Later,
+            Some(value) if present && unchanged => Carried::Missed(value),
+            Some(value) => Carried::Out(value),
         }
     }
 }

@@ -9,7 +9,6 @@ use super::{
     view::{VcpuState, VcpuView},
 };
 use kvm_ioctls::VcpuFd;
-use nix::errno::Errno;
 use std::{
     sync::{
         Mutex, PoisonError,
@@ -89,9 +88,9 @@ impl Gate {
     }
 }
 
-/// Waits at a closed gate, on the vCPU's own thread, outside KVM_RUN.
+/// Waits at a closed gate, on the vCPU's own thread, outside KVM_RUN. Nothing that it has begun may be left to be completed: its last
+/// entry was one with `immediate_exit` that ended without anything to do.
 pub(super) fn wait_at_gate(fd: &mut VcpuFd, view: &VcpuView) -> Result<(), VcpuFailure> {
-    settle(fd)?;
     let gate = &view.shared.gate;
     view.set(VcpuState::Suspended);
     while !view.leave_gate() {
@@ -108,19 +107,6 @@ pub(super) fn wait_at_gate(fd: &mut VcpuFd, view: &VcpuView) -> Result<(), VcpuF
         view.wait_for_news(LOOK, || !gate.is_closed() || gate.asked.load(Acquire) || lock(&gate.to_put).is_some());
     }
     Ok(())
-}
-
-/// Completes what the last exit left: a port write is only done, and the instruction pointer behind it, at the next KVM_RUN
-/// (Documentation/virt/kvm/api.rst, 5, KVM_EXIT_IO). With `immediate_exit` that is all the next one does.
-fn settle(fd: &mut VcpuFd) -> Result<(), VcpuFailure> {
-    fd.set_kvm_immediate_exit(1);
-    let result = fd.run().map(|exit| format!("{exit:?}")).map_err(|error| Errno::from_raw(error.errno()));
-    fd.set_kvm_immediate_exit(0);
-    match result {
-        Err(Errno::EINTR | Errno::EAGAIN) => Ok(()),
-        Err(errno) => Err(VcpuFailure::Ioctl(errno)),
-        Ok(exit) => Err(VcpuFailure::Unexpected(format!("{exit} while it was stopped"))),
-    }
 }
 
 /// All vCPUs of a machine, to be stopped and let go together. A handle: it may outlive the machine, whose vCPUs are gone then.

@@ -75,12 +75,11 @@ pub(super) fn run(mut fd: VcpuFd, index: usize, vm: &Vm, view: &VcpuView, observ
         if shared.abandon.load(Relaxed) {
             break VcpuState::Abandoned;
         }
-        if shared.gate.is_closed() {
-            if let Err(failure) = wait_at_gate(&mut fd, view) {
-                break VcpuState::Failed(failure);
-            }
-            continue;
-        }
+        // Before it stands still it has to complete what its last exit left: a port write is only done, and the instruction pointer
+        // behind it, at the next KVM_RUN (Documentation/virt/kvm/api.rst, 5, KVM_EXIT_IO). With `immediate_exit` that is all the next
+        // one does; but what is completed may want another exit: a read-modify-write that has read wants to write.
+        let settling = shared.gate.is_closed();
+        fd.set_kvm_immediate_exit(settling.into());
         let version = vm.memslots().version();
         shared.entered.fetch_add(1, AcqRel);
         let result = fd.run().map_err(|error| Errno::from_raw(error.errno()));
@@ -96,6 +95,12 @@ pub(super) fn run(mut fd: VcpuFd, index: usize, vm: &Vm, view: &VcpuView, observ
             {
                 uninterpreted += 1;
                 std::thread::sleep(AWAY);
+                continue;
+            }
+            Exit::Again if settling => {
+                if let Err(failure) = wait_at_gate(&mut fd, view) {
+                    break VcpuState::Failed(failure);
+                }
                 continue;
             }
             Exit::Again => {}

@@ -8,8 +8,9 @@ use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicU32,
-            Ordering::{Relaxed, Release},
+            AtomicU32, AtomicU64,
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
+            fence,
         },
     },
 };
@@ -32,6 +33,18 @@ pub struct System {
     region: Arc<MmapRegion>,
     pages: u64,
     vcpus: u64,
+    /// Odd while the guest's own memory is written by somebody else, because it comes home.
+    epoch: Arc<AtomicU64>,
+}
+
+/// A guest's own memory comes home from elsewhere, until this is dropped.
+#[derive(Debug)]
+pub struct Homecoming<'a>(&'a AtomicU64);
+
+impl Drop for Homecoming<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, AcqRel);
+    }
 }
 
 impl System {
@@ -52,7 +65,7 @@ impl System {
         let file = File::from(memfd_create(c"nostale-system", MFdFlags::MFD_CLOEXEC)?);
         file.set_len(size)?;
         let region = MmapRegion::from_file(FileOffset::new(file, 0), size as usize).map_err(io::Error::other)?;
-        let system = Self { region: Arc::new(region), pages, vcpus };
+        let system = Self { region: Arc::new(region), pages, vcpus, epoch: Arc::default() };
         let control = system.at::<Control>(layout::CONTROL);
         let blocks = system.at::<VcpuBlock>(layout::VCPUS);
         // SAFETY: nobody else has this memory yet, all-zero bytes are valid for both types, and both lie inside the region.
@@ -142,6 +155,22 @@ impl System {
         assert!((vcpu as u64) < self.vcpus, "vCPU {vcpu} of {}", self.vcpus);
         // SAFETY: inside the region (see `layout::system_size`), zeroed, and made of atomics only.
         unsafe { std::slice::from_raw_parts(self.at(layout::tally(self.pages, vcpu as u64)), self.pages as usize) }
+    }
+
+    /// From here on tallies may jump: what vCPUs counted elsewhere is written here.
+    #[must_use]
+    pub fn come_home(&self) -> Homecoming<'_> {
+        self.epoch.fetch_add(1, AcqRel);
+        Homecoming(&self.epoch)
+    }
+
+    /// The times between two homecomings, for those who compare tallies. To be asked before the first reading, and after the last.
+    /// `None` in the middle of one: tallies are then neither of this time nor of that.
+    #[must_use]
+    pub fn epoch(&self) -> Option<u64> {
+        // Tallies that were read before this are older.
+        fence(Acquire);
+        Some(self.epoch.load(Acquire)).filter(|epoch| epoch.is_multiple_of(2))
     }
 
     /// Moves the hot set: where the hot-set walkers look for trouble.

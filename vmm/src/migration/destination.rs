@@ -12,7 +12,8 @@ use super::{
 use crate::{
     host::clock,
     machine::{
-        AWAY, CpuState, Demands, GuestFinding, Machine, MachineConfig, Observer, Privilege, Slot, Tracking, VcpuState, Vcpus,
+        AWAY, CpuState, Demands, GuestFinding, Machine, MachineConfig, Observer, Privilege, Slot, SuspendError, Tracking,
+        VcpuState, Vcpus,
     },
     memory::{Arena, Backing, Role, System},
 };
@@ -33,7 +34,7 @@ use std::{
 
 /// The name under which this program is a destination. Every program that may run a migration looks whether it is one
 /// ([`entry`]) before it does anything else.
-pub const ENTRY: &str = "migration-destination";
+pub(super) const ENTRY: &str = "migration-destination";
 
 /// Between two signs of life.
 const PULSE: Duration = Duration::from_millis(5);
@@ -152,7 +153,11 @@ impl Guest<'_> {
                     let tracker = Tracker::start(self.machine.vm(), self.memory)?;
                     through(self.outgoing)(&Message::Ready)?;
                     return match incoming.next()? {
-                        Some(Message::Commit) => self.be(incoming, &tracker, resident.as_ref()),
+                        Some(Message::Commit) => {
+                            // From here on the guest is lost with this VM: that says more than whatever failed.
+                            let lived = self.be(incoming, &tracker, resident.as_ref());
+                            lived.inspect_err(|error| self.tell(error))
+                        }
                         Some(other) => Err(unexpected(&other, "the hand-over")),
                         None => Ok(()),
                     };
@@ -175,11 +180,14 @@ impl Guest<'_> {
     /// Is the guest, until it is to go back.
     fn be(&self, incoming: &mut Incoming, tracker: &Tracker<'_>, resident: Option<&Resident>) -> Result<(), MigrationError> {
         let (over, written) = (AtomicBool::new(false), Mutex::new(Set::none(&self.memory)));
-        let then = super::go::visits(self.memory);
+        let then = super::source::visits(self.memory);
         self.vcpus.go_on();
         let lived = std::thread::scope(|scope| {
-            let pulse = scope.spawn(|| self.pulse(&then, tracker, &written, &over));
-            let faults = scope.spawn(|| resident.map_or(Ok(()), |resident| resident.serve(self.memory.arena, self.outgoing)));
+            // Told at once: without either of them the guest would only seem to stand still.
+            let pulse = || self.pulse(&then, tracker, &written, &over).inspect_err(|error| self.tell(error));
+            let faults = || resident.map_or(Ok(()), |resident| resident.serve(self.memory.arena, self.outgoing));
+            let faults = move || faults().inspect_err(|error| self.tell(error));
+            let (pulse, faults) = (scope.spawn(pulse), scope.spawn(faults));
             let went = self.until_return(incoming, resident);
             over.store(true, Release);
             if let (Err(_), Some(resident)) = (&went, resident) {
@@ -214,14 +222,13 @@ impl Guest<'_> {
         let mut send = through(self.outgoing);
         let mut first = true;
         while !over.load(Acquire) {
-            let visits = super::go::visits(self.memory);
+            let visits = super::source::visits(self.memory);
             if first && visits.iter().zip(then).any(|(now, then)| now > then) {
                 first = false;
                 send(&Message::Running(clock::now().0))?;
             }
-            if let Some((vcpu, state)) = self.failed() {
-                send(&Message::Failed(format!("vCPU {vcpu}: {state:?}")))?;
-                return Ok(());
+            if let Some((vcpu, state)) = self.gone() {
+                return Err(SuspendError::Gone { vcpu, state }.into());
             }
             if tracker.has_rings() {
                 lock(written).merge(&tracker.harvest()?);
@@ -236,7 +243,15 @@ impl Guest<'_> {
         Ok(())
     }
 
-    fn failed(&self) -> Option<(usize, VcpuState)> {
+    /// Tells the source why it does not see its guest again.
+    fn tell(&self, error: &MigrationError) {
+        let message = if error.is_the_guests_end() { Message::Lost } else { Message::Failed };
+        // A source that is gone hears nothing, and need not.
+        let _ = through(self.outgoing)(&message(error.to_string()));
+    }
+
+    /// A vCPU that does not run any more, which all of them should.
+    fn gone(&self) -> Option<(usize, VcpuState)> {
         let states = self.machine.views().map(|view| view.state());
         states.enumerate().find(|(_, state)| state.is_final())
     }

@@ -2,7 +2,7 @@
 
 use super::stream::CodecError;
 use crate::{
-    machine::{MachineError, SlotError, StateError, SuspendError},
+    machine::{MachineError, SlotError, StateError, SuspendError, VcpuState},
     memory::{ArenaError, userfault::UserfaultError},
 };
 use nix::errno::Errno;
@@ -34,6 +34,9 @@ pub enum MigrationError {
     /// The other side gave up.
     #[error("the other side failed: {0}")]
     Said(String),
+    /// The guest came to an end at the destination, which did not.
+    #[error("the guest was lost at the destination: {0}")]
+    Lost(String),
     /// The other side said something else.
     #[error("{got} came where {wanted} was waited for")]
     Unexpected {
@@ -108,6 +111,9 @@ pub enum MigrationError {
     /// The destination's page faults.
     #[error(transparent)]
     Userfault(#[from] UserfaultError),
+    /// A guest that never began to go on at the destination.
+    #[error("no vCPU made a visit within {0:?} at the destination")]
+    NoFirstVisit(Duration),
     /// Guests that stand still.
     #[error("vCPU {vcpu} made no visit within {bound:?} {place}")]
     NoVisit {
@@ -124,4 +130,44 @@ pub enum MigrationError {
     /// It was killed, as planned.
     #[error("the destination was killed")]
     Killed,
+}
+
+impl MigrationError {
+    /// Whether the guest itself was lost or stands still: what no host may do to it, whatever it lacks.
+    #[must_use]
+    pub fn is_the_guests_end(&self) -> bool {
+        match self {
+            Self::Lost(_) | Self::NoFirstVisit(_) | Self::NoVisit { .. } | Self::Suspend(SuspendError::Stuck { .. }) => true,
+            Self::Suspend(SuspendError::Gone { state: VcpuState::Failed(failure), .. }) => !failure.is_lack(),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::VcpuFailure;
+
+    #[test]
+    fn a_lost_guest_is_told_from_a_lack_of_something() {
+        let bound = Duration::from_secs(1);
+        let gone = |failure| SuspendError::Gone { vcpu: 0, state: VcpuState::Failed(failure) }.into();
+        let ends: [MigrationError; 5] = [
+            MigrationError::Lost("a triple fault".to_owned()),
+            MigrationError::NoFirstVisit(bound),
+            MigrationError::NoVisit { vcpu: 1, bound, place: "after it had come back" },
+            SuspendError::Stuck { vcpu: 0, bound, state: VcpuState::Running }.into(),
+            gone(VcpuFailure::TripleFault { rip: 0 }),
+        ];
+        assert!(ends.iter().all(MigrationError::is_the_guests_end), "{ends:?}");
+        let others: [MigrationError; 5] = [
+            MigrationError::Killed,
+            MigrationError::CalledOff,
+            MigrationError::Said("out of memory".to_owned()),
+            gone(VcpuFailure::Ioctl(Errno::ENOMEM)),
+            SuspendError::Gone { vcpu: 0, state: VcpuState::Stopped }.into(),
+        ];
+        assert!(!others.iter().any(MigrationError::is_the_guests_end), "{others:?}");
+    }
 }

@@ -27,7 +27,6 @@ pub(super) fn contents(pages: &Pages) -> impl Iterator<Item = (Area, u64, &Conte
 #[derive(Debug, Default)]
 pub(super) struct Homecoming {
     waiting: BTreeMap<u64, Box<Content>>,
-    pub(super) pages: u64,
 }
 
 impl Homecoming {
@@ -37,7 +36,6 @@ impl Homecoming {
             if page >= memory.pages(area) {
                 return Err(MigrationError::NoSuchPage { page, pages: memory.pages(area) });
             }
-            self.pages += 1;
             // What waits is older.
             if area == Area::Arena {
                 self.waiting.remove(&page);

@@ -93,8 +93,22 @@ impl Set {
         self.arena.count() + self.system.count()
     }
 
-    /// The pages, the arena's first.
-    pub(super) fn pages(&self) -> impl Iterator<Item = (Area, u64)> {
-        [Area::Arena, Area::System].into_iter().flat_map(|area| self.of(area).pages().map(move |page| (area, page)))
+    /// The pages, the system slot's first: boards are copied once, for no vCPU writes them, and what they promise of a page holds of
+    /// any copy of it that is made later. A board that is newer than its page would be a lie at the destination: operations give
+    /// pages their generations through other mappings, too, where no log sees it.
+    pub(super) fn pages(&self) -> impl Iterator<Item = (Area, u64)> + use<'_> {
+        [Area::System, Area::Arena].into_iter().flat_map(|area| self.of(area).pages().map(move |page| (area, page)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boards_go_before_the_pages_of_which_they_speak() {
+        let mut set = Set { arena: Bitmap::new(8), system: Bitmap::new(8) };
+        [(Area::Arena, 1), (Area::System, 7), (Area::Arena, 0)].into_iter().for_each(|(area, page)| set.insert(area, page));
+        assert_eq!(set.pages().collect::<Vec<_>>(), [(Area::System, 7), (Area::Arena, 0), (Area::Arena, 1)]);
     }
 }

@@ -12,25 +12,24 @@
 //! A guest that is away is not lost to the session: its signs of life and its findings come back over the same socket, and in the end so
 //! does the guest, with every page and every tally that it has changed.
 
-mod dead;
 mod destination;
+mod doom;
 mod error;
 mod figures;
-mod go;
 mod home;
 mod memory;
 mod postcopy;
 mod precopy;
+mod source;
 mod spawn;
 mod stream;
 mod throttle;
 mod track;
 
-pub use destination::{ENTRY, entry};
+pub use destination::entry;
 pub use error::MigrationError;
-pub use figures::{Figures, Journey, Log};
-pub use go::{Going, Ways, migrate};
-pub use stream::{Area, CodecError, Kind, Message, Pages};
+pub use figures::{Figures, Log};
+pub use source::{Going, Ways, migrate};
 
 use std::time::Duration;
 

@@ -2,10 +2,10 @@
 
 use super::{
     BATCH, HOME, MigrationError, SILENCE,
-    go::running,
     home::contents,
     memory::{Memory, Set},
     precopy::{Giver, through},
+    source::running,
     spawn::Destination,
     stream::{Area, Message, Outgoing, Pages, Sent},
 };
@@ -118,7 +118,10 @@ pub(super) fn serve(
             wanted = missing.next(BACKGROUND);
         }
         if wanted.is_empty() && last.elapsed() > SILENCE {
-            return Err(MigrationError::Silent { wanted: "word of the guest's pages", bound: SILENCE });
+            return Err(match first_visit {
+                None => MigrationError::NoFirstVisit(SILENCE),
+                Some(_) => MigrationError::Silent { wanted: "word of the guest's pages", bound: SILENCE },
+            });
         }
         let begin = Instant::now();
         let mut batch = Pages { arena: true, ..Pages::default() };
@@ -141,7 +144,7 @@ pub(super) fn serve(
             sent.sending_us += begin.elapsed().as_micros() as u64;
         }
     }
-    first_visit.ok_or(MigrationError::Silent { wanted: "first visit", bound: SILENCE })
+    first_visit.ok_or(MigrationError::NoFirstVisit(SILENCE))
 }
 
 /// Adds a page's contents to a batch. `false` while it is not at home.

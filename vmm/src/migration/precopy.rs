@@ -7,7 +7,10 @@ use super::{
     throttle::Throttle,
     track::Tracker,
 };
-use crate::machine::{AWAY, Vcpus};
+use crate::{
+    machine::{AWAY, Vcpus},
+    memory::Devices,
+};
 use nostale_notifier::addr::PAGE_SIZE;
 use std::time::{Duration, Instant};
 
@@ -15,10 +18,82 @@ use std::time::{Duration, Instant};
 const AIM: Duration = Duration::from_millis(20);
 /// After so many rounds the guest is stopped, however much is left.
 const ROUNDS: u64 = 7;
-/// So it is after this time.
+/// So it is after this time,
 const PATIENCE: Duration = Duration::from_secs(3);
+/// or after so many times what the first round took, if that is longer: of a large guest one round alone may take longer, and what is
+/// left before vCPUs are held back is most of it.
+const FIRST_ROUNDS: u32 = 4;
 /// Where a round leaves more than this many hundredths of what it began with, vCPUs are held back.
 const SHRINKS: u64 = 70;
+/// So they are where a round leaves more than can be sent in this time, the first one included; and each time that a round has taken as
+/// long again, so that many vCPUs on few CPUs leave some to whoever sends.
+const LONG: Duration = Duration::from_secs(1);
+/// But during a round no more than for so many percent of the time: a guest that does nothing is no guest to migrate.
+const DURING: u64 = 80;
+
+/// vCPUs that are held back while rounds take long.
+struct Held<'a> {
+    vcpus: &'a Vcpus,
+    devices: Option<&'a Devices>,
+    throttle: Throttle<'a>,
+    again: Instant,
+}
+
+impl Held<'_> {
+    fn more(&mut self) {
+        self.throttle.step(self.vcpus, self.devices);
+        self.again = Instant::now() + LONG;
+    }
+
+    /// Looks whether the round has become long.
+    fn look(&mut self) {
+        if Instant::now() > self.again && self.throttle.percent() < DURING {
+            self.more();
+        }
+    }
+}
+
+/// What is known after a round.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    /// How many there were.
+    rounds: u64,
+    /// How long all of them took, and the first one.
+    elapsed: Duration,
+    first: Duration,
+    /// Pages with which it began, and which were written meanwhile.
+    before: u64,
+    left: u64,
+    /// How long those will take, as fast as it went so far.
+    rest: Duration,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// The last round: what is left fits into the downtime, or it does not.
+    Last { converged: bool },
+    /// Another round, with vCPUs held back more than before.
+    HoldBack,
+    /// Another round.
+    GoOn,
+}
+
+impl Round {
+    fn next(&self) -> Next {
+        let patience = PATIENCE.max(self.first * FIRST_ROUNDS);
+        if self.rest <= AIM {
+            Next::Last { converged: true }
+        } else if self.rounds >= ROUNDS || self.elapsed > patience {
+            Next::Last { converged: false }
+        } else if self.rest > LONG || self.rounds > 1 && self.left * 100 > self.before * SHRINKS {
+            // The first round takes longest, so what was written meanwhile says little unless it is too much for any downtime.
+            Next::HoldBack
+        } else {
+            Next::GoOn
+        }
+    }
+}
 
 /// Whoever gives a guest away.
 pub(super) struct Giver<'a> {
@@ -32,6 +107,7 @@ pub(super) struct Giver<'a> {
     pub(super) sent: Sent,
     todo: Set,
     batch: Pages,
+    held: Option<Held<'a>>,
 }
 
 /// Pages that the planted fault forgets.
@@ -46,7 +122,7 @@ impl<'a> Giver<'a> {
         check: &'a mut dyn FnMut() -> Result<(), MigrationError>,
         todo: Set,
     ) -> Self {
-        Self { memory, tracker, out, check, forgets: false, sent: Sent::default(), todo, batch: Pages::default() }
+        Self { memory, tracker, out, check, forgets: false, sent: Sent::default(), todo, batch: Pages::default(), held: None }
     }
 
     /// Pages that are still to be sent, as far as is known.
@@ -55,33 +131,49 @@ impl<'a> Giver<'a> {
     }
 
     /// Rounds while the guest runs, until what is left fits into the downtime, or does not get less.
-    pub(super) fn rounds(&mut self, vcpus: &Vcpus) -> Result<(), MigrationError> {
-        let (begin, mut throttle) = (Instant::now(), Throttle::default());
+    pub(super) fn rounds(&mut self, vcpus: &'a Vcpus) -> Result<(), MigrationError> {
+        let (begin, mut first) = (Instant::now(), None);
+        self.hold_when_long(vcpus);
         loop {
             let before = self.todo.count();
             self.round()?;
-            let left = self.todo.count();
-            self.sent.converged = self.fits(left);
-            if self.sent.converged || self.sent.rounds >= ROUNDS || begin.elapsed() > PATIENCE {
-                break;
-            }
-            // The first round takes longest, so what was written meanwhile says little.
-            if self.sent.rounds > 1 && left * 100 > before * SHRINKS {
-                throttle.step(vcpus, self.memory.arena.devices());
+            let (left, elapsed) = (self.todo.count(), begin.elapsed());
+            let first = *first.get_or_insert(elapsed);
+            let round = Round { rounds: self.sent.rounds, elapsed, first, before, left, rest: self.time_for(left) };
+            match round.next() {
+                Next::Last { converged } => {
+                    self.sent.converged = converged;
+                    break;
+                }
+                Next::HoldBack => self.held.iter_mut().for_each(Held::more),
+                Next::GoOn => {}
             }
         }
-        self.sent.throttled = throttle.percent();
+        self.sent.throttled = self.held.take().map_or(0, |held| held.throttle.percent());
         Ok(())
     }
 
-    /// Whether so many pages can be sent in the downtime that is aimed at, as fast as it went so far.
-    fn fits(&self, pages: u64) -> bool {
-        let bytes_each_us = self.sent.bytes as f64 / self.sent.sending_us.max(1) as f64;
-        (pages * PAGE_SIZE) as f64 <= bytes_each_us * AIM.as_micros() as f64
+    /// One round while the guest runs.
+    pub(super) fn pass(&mut self, vcpus: &'a Vcpus) -> Result<(), MigrationError> {
+        self.hold_when_long(vcpus);
+        let passed = self.round();
+        self.held = None;
+        passed
+    }
+
+    fn hold_when_long(&mut self, vcpus: &'a Vcpus) {
+        let devices = self.memory.arena.devices();
+        self.held = Some(Held { vcpus, devices, throttle: Throttle::default(), again: Instant::now() + LONG });
+    }
+
+    /// How long it takes to send so many pages, as fast as it went so far.
+    fn time_for(&self, pages: u64) -> Duration {
+        let us_each_byte = self.sent.sending_us as f64 / self.sent.bytes.max(1) as f64;
+        Duration::from_micros(((pages * PAGE_SIZE) as f64 * us_each_byte) as u64)
     }
 
     /// Sends what is to be sent. Afterwards that is what was written since.
-    pub(super) fn round(&mut self) -> Result<(), MigrationError> {
+    fn round(&mut self) -> Result<(), MigrationError> {
         let todo = std::mem::replace(&mut self.todo, Set::none(&self.memory));
         let begin = Instant::now();
         self.send(&todo)?;
@@ -162,6 +254,7 @@ impl<'a> Giver<'a> {
 
     fn flush(&mut self) -> Result<(), MigrationError> {
         (self.check)()?;
+        self.held.iter_mut().for_each(Held::look);
         // vCPUs whose rings are full stand still until somebody takes what is in them. Pages come again for that, after this.
         if self.tracker.is_some_and(Tracker::has_rings) {
             self.harvest()?;
@@ -189,4 +282,35 @@ fn is_zero(page: &[u8]) -> bool {
 /// A message through a shared end.
 pub(super) fn through(out: &std::sync::Mutex<Outgoing>) -> impl FnMut(&Message) -> Result<u64, MigrationError> + '_ {
     |message| out.lock().unwrap_or_else(std::sync::PoisonError::into_inner).send(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn round(rounds: u64, elapsed: Duration, first: Duration, left: u64, rest: Duration) -> Next {
+        Round { rounds, elapsed, first, before: 100, left, rest }.next()
+    }
+
+    #[test]
+    fn a_small_guest_is_held_back_when_rounds_do_not_shrink_and_stopped_in_the_end() {
+        assert_eq!(round(1, 60 * MS, 60 * MS, 100, 55 * MS), Next::GoOn);
+        assert_eq!(round(2, 110 * MS, 60 * MS, 30, 40 * MS), Next::GoOn);
+        assert_eq!(round(2, 110 * MS, 60 * MS, 90, 50 * MS), Next::HoldBack);
+        assert_eq!(round(3, 140 * MS, 60 * MS, 90, 20 * MS), Next::Last { converged: true });
+        assert_eq!(round(ROUNDS, 300 * MS, 60 * MS, 90, 40 * MS), Next::Last { converged: false });
+        assert_eq!(round(4, 3001 * MS, 60 * MS, 20, 40 * MS), Next::Last { converged: false });
+    }
+
+    #[test]
+    fn a_large_guest_is_held_back_before_patience_ends() {
+        let first = 9000 * MS;
+        assert_eq!(round(1, first, first, 95, 8500 * MS), Next::HoldBack);
+        assert_eq!(round(2, 17_500 * MS, first, 80, 7000 * MS), Next::HoldBack);
+        assert_eq!(round(3, 24_500 * MS, first, 40, 3000 * MS), Next::HoldBack);
+        assert_eq!(round(4, 27_500 * MS, first, 40, 500 * MS), Next::GoOn);
+        assert_eq!(round(4, 36_500 * MS, first, 40, 3000 * MS), Next::Last { converged: false });
+    }
 }

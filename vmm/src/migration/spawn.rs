@@ -132,6 +132,7 @@ impl<'a> Destination<'a> {
                 Ok(None)
             }
             Message::Failed(why) => Err(MigrationError::Said(why)),
+            Message::Lost(why) => Err(MigrationError::Lost(why)),
             other => Ok(Some(other)),
         }
     }

@@ -10,8 +10,8 @@ mod cleaning;
 mod eyes;
 mod hot;
 mod huge;
-mod journey;
 mod kvm;
+mod migration;
 mod moving;
 mod own_vma;
 mod protecting;
@@ -192,7 +192,7 @@ pub fn all() -> impl Iterator<Item = &'static Operation> + Clone {
         userfault::OPERATIONS,
         vma::OPERATIONS,
         kvm::OPERATIONS,
-        journey::OPERATIONS,
+        migration::OPERATIONS,
     ];
     families.into_iter().flatten().copied()
 }

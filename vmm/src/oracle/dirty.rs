@@ -5,6 +5,9 @@
 //! wrote later must be in the new one. Each vCPU's own tally tells them apart: it counts a visit to a page *behind* all of its
 //! writes. If it grows by two between a reading after the log began and a reading before the log is read, then the second visit
 //! began after the first reading and had ended by the second: all of its writes belong to this log.
+//!
+//! A guest that was elsewhere brings tallies home that it grew there, on pages of which the logs here know nothing. Readings from
+//! before a homecoming and after it say nothing about each other.
 
 use super::{Access, Oracle, PageDump, Violation};
 use crate::memory::{Arena, System};
@@ -13,6 +16,8 @@ use std::sync::atomic::Ordering::Acquire;
 /// What every vCPU had written to some pages when a log of them began.
 #[derive(Clone, Debug)]
 pub struct Written {
+    /// Between which homecomings of the guest.
+    epoch: Option<u64>,
     pages: Vec<u64>,
     /// For each page, the tally of each vCPU.
     then: Vec<Vec<u32>>,
@@ -23,15 +28,19 @@ impl Written {
     #[must_use]
     pub fn since(system: &System, pages: impl IntoIterator<Item = u64>) -> Self {
         let pages: Vec<u64> = pages.into_iter().collect();
+        let epoch = system.epoch();
         let then = pages.iter().map(|&page| tallies(system, page).collect()).collect();
-        Self { pages, then }
+        Self { epoch, pages, then }
     }
 
-    /// The pages that were written since, beyond doubt: those that must be in the log, or must not be where nobody may write. To be called before the log is read.
+    /// The pages that were written since, beyond doubt: those that must be in the log, or must not be where nobody may write. To be
+    /// called before the log is read. None if the guest came home from elsewhere meanwhile.
     #[must_use]
     pub fn must_be_dirty(&self, system: &System) -> Vec<u64> {
         let written = |(page, then): (&u64, &Vec<u32>)| whole_visit(then, tallies(system, *page)).then_some(*page);
-        self.pages.iter().zip(&self.then).filter_map(written).collect()
+        let pages = self.pages.iter().zip(&self.then).filter_map(written).collect();
+        // Last: what was read while a homecoming began is not to be believed either.
+        if self.epoch.is_some() && self.epoch == system.epoch() { pages } else { Vec::new() }
     }
 }
 
@@ -94,6 +103,23 @@ mod tests {
             assert_eq!(written.must_be_dirty(&system), must, "page {page}, vCPU {vcpu}");
         }
         assert_eq!(Written::since(&system, [3, 5]).must_be_dirty(&system), [0u64; 0], "a new log begins with nothing");
+    }
+
+    #[test]
+    fn what_was_counted_elsewhere_was_not_written_here() {
+        let system = system();
+        let visit = || system.tally(1)[4].fetch_add(2, Relaxed);
+        let before = Written::since(&system, [4]);
+        let homecoming = system.come_home();
+        visit();
+        assert!(before.must_be_dirty(&system).is_empty(), "tallies are coming home");
+        let amid = Written::since(&system, [4]);
+        visit();
+        drop(homecoming);
+        let after = Written::since(&system, [4]);
+        visit();
+        assert!(before.must_be_dirty(&system).is_empty() && amid.must_be_dirty(&system).is_empty());
+        assert_eq!(after.must_be_dirty(&system), [4], "it visits pages here again");
     }
 
     #[test]

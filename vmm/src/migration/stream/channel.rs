@@ -85,7 +85,7 @@ fn failed_to_write(source: io::Error) -> MigrationError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::migration::Pages;
+    use crate::migration::stream::Pages;
     use nostale_notifier::addr::PAGE_SIZE;
 
     #[test]

@@ -63,7 +63,7 @@ macro_rules! kinds {
 
 kinds! {
     Hello = 1, Welcome = 2, Pages = 3, Missing = 4, States = 5, Ready = 6, Commit = 7, Running = 8, Pulse = 9, Finding = 10,
-    Request = 11, Resident = 12, Return = 13, Sent = 14, Failed = 15, Bye = 16,
+    Request = 11, Resident = 12, Return = 13, Sent = 14, Failed = 15, Bye = 16, Lost = 17,
 }
 
 /// What stands before every message.
@@ -112,7 +112,7 @@ impl Header {
 impl Message {
     /// What kind it is of.
     #[must_use]
-    pub const fn kind(&self) -> Kind {
+    pub(in crate::migration) const fn kind(&self) -> Kind {
         match self {
             Self::Hello(_) => Kind::Hello,
             Self::Welcome => Kind::Welcome,
@@ -129,13 +129,14 @@ impl Message {
             Self::Return => Kind::Return,
             Self::Sent(_) => Kind::Sent,
             Self::Failed(_) => Kind::Failed,
+            Self::Lost(_) => Kind::Lost,
             Self::Bye => Kind::Bye,
         }
     }
 
     /// What follows the header, but for the contents of pages, which stay where they are.
     #[must_use]
-    pub fn body(&self) -> Vec<u8> {
+    pub(super) fn body(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let mut put = |word: u64| out.extend_from_slice(&word.to_le_bytes());
         match self {
@@ -161,7 +162,7 @@ impl Message {
                 [rounds, pages, zeros, bytes, sending_us, converged.into(), throttled, stopped_tsc].into_iter().for_each(put);
             }
             // What is too long for a frame would end the conversation in another way than it means to.
-            Self::Failed(why) => out.extend(why.bytes().take(4096)),
+            Self::Failed(why) | Self::Lost(why) => out.extend(why.bytes().take(4096)),
             Self::Welcome | Self::Ready | Self::Commit | Self::Resident | Self::Return | Self::Bye => {}
         }
         out
@@ -171,7 +172,7 @@ impl Message {
     ///
     /// # Errors
     /// When it does not hold what it says.
-    pub fn decode(kind: Kind, mut body: Vec<u8>) -> Result<Self, CodecError> {
+    pub(super) fn decode(kind: Kind, mut body: Vec<u8>) -> Result<Self, CodecError> {
         let bytes = body.len();
         let wrong = CodecError::Length { kind, bytes };
         if kind == Kind::Pages {
@@ -190,6 +191,7 @@ impl Message {
             }
             Kind::Sent => words().and_then(|words| sent(&words)).map(Self::Sent),
             Kind::Failed => Some(Self::Failed(String::from_utf8_lossy(&body).into_owned())),
+            Kind::Lost => Some(Self::Lost(String::from_utf8_lossy(&body).into_owned())),
             Kind::Welcome => body.is_empty().then_some(Self::Welcome),
             Kind::Ready => body.is_empty().then_some(Self::Ready),
             Kind::Commit => body.is_empty().then_some(Self::Commit),

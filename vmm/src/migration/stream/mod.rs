@@ -4,15 +4,14 @@ mod channel;
 mod codec;
 
 pub(super) use channel::{Incoming, Outgoing, pair};
-pub use codec::{CodecError, Kind};
-pub(super) use codec::{HEADER, Header};
+pub(super) use codec::{CodecError, HEADER, Header};
 
 /// The version of this language.
 pub(super) const VERSION: u16 = 1;
 
 /// Which memory a page belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Area {
+pub(in crate::migration) enum Area {
     /// The pages under test.
     Arena,
     /// The system slot.
@@ -21,7 +20,7 @@ pub enum Area {
 
 /// Pages with their contents; pages of zeros come without.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pages {
+pub(in crate::migration) struct Pages {
     /// Whether they are the arena's.
     pub arena: bool,
     /// Page numbers, and whether each is all zeros.
@@ -32,7 +31,7 @@ pub struct Pages {
 
 /// What the destination is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hello {
+pub(in crate::migration) struct Hello {
     /// Pages of the arena.
     pub pages: u64,
     /// vCPUs.
@@ -51,7 +50,7 @@ pub struct Hello {
 
 /// A failed check in a guest that is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub(in crate::migration) struct Finding {
     /// vCPU, number of the check, page, what was published, what was found, when.
     pub words: [u64; 6],
 }
@@ -79,7 +78,7 @@ pub struct Sent {
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
+pub(in crate::migration) enum Message {
     /// To the destination: be this.
     Hello(Hello),
     /// From it: it is.
@@ -110,6 +109,8 @@ pub enum Message {
     Sent(Sent),
     /// It cannot go on, for this reason.
     Failed(String),
+    /// From the destination, which can: the guest cannot.
+    Lost(String),
     /// To the destination: it is not needed any more.
     Bye,
 }

@@ -26,6 +26,7 @@ fn message() -> impl Strategy<Value = Message> {
         Message::Return,
         Message::Bye,
         Message::Failed("why".to_owned()),
+        Message::Lost("how".to_owned()),
     ];
     prop_oneof![
         pages,
@@ -67,7 +68,7 @@ proptest! {
         body.truncate(body.len() - cut);
         let read = Message::decode(message.kind(), body);
         // A list of words, or a text, may be any whole number of them.
-        let any_length = matches!(message.kind(), Kind::Missing | Kind::Pulse | Kind::Failed | Kind::Hello);
+        let any_length = matches!(message.kind(), Kind::Missing | Kind::Pulse | Kind::Failed | Kind::Lost | Kind::Hello);
         prop_assert!(read.is_err() || any_length && read != Ok(message));
     }
 

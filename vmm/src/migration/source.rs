@@ -2,7 +2,7 @@
 
 use super::{
     MigrationError, SILENCE, STOP,
-    dead::Doom,
+    doom::Doom,
     figures::Journey,
     home::Homecoming,
     memory::{Memory, Set},
@@ -122,7 +122,7 @@ fn there_and_back(
     giver.forgets = going.forgets;
     match going.way {
         Ways::PreCopy => giver.rounds(vcpus)?,
-        Ways::PostCopyAfterPass => giver.round()?,
+        Ways::PostCopyAfterPass => giver.pass(vcpus)?,
         Ways::PostCopy => {}
     }
 
@@ -146,6 +146,7 @@ fn there_and_back(
         }
     };
     let mut sent = giver.sent;
+    drop(giver);
     let left = visits(memory);
     destination.send(&Message::States(states.iter().map(CpuState::to_bytes).collect()))?;
     destination.wait("readiness", |message| matches!(message, Message::Ready).then_some(()))?;
@@ -158,7 +159,7 @@ fn there_and_back(
     drop(tracker);
 
     let running = match &mut missing {
-        None => destination.wait("first visit", running)?,
+        None => destination.wait("first visit", running).map_err(stands_still)?,
         Some(missing) => postcopy::serve(destination, memory, missing, &mut sent, &mut journey.requested, going.forgets)?,
     };
     journey.downtime_us = clock::microseconds(running.saturating_sub(stopped));
@@ -203,6 +204,11 @@ fn slots(going: &Going<'_>) -> Vec<[u64; 3]> {
     shown.collect()
 }
 
+/// Nothing but a guest that does nothing keeps a destination from telling of its first visit.
+fn stands_still(error: MigrationError) -> MigrationError {
+    if let MigrationError::Silent { bound, .. } = error { MigrationError::NoFirstVisit(bound) } else { error }
+}
+
 pub(super) fn running(message: &Message) -> Option<u64> {
     if let Message::Running(tsc) = message { Some(*tsc) } else { None }
 }
@@ -227,6 +233,8 @@ fn stay(going: &Going<'_>, memory: Memory<'_>, destination: &Destination<'_>, le
 
 /// Takes the guest's pages and states back.
 fn take_back(memory: Memory<'_>, destination: &Destination<'_>, vcpus: &Vcpus) -> Result<Sent, MigrationError> {
+    // What the guest has counted elsewhere is no writing that a log here could know of.
+    let _tallies = memory.system.come_home();
     let (mut home, mut states) = (Homecoming::default(), None);
     loop {
         match destination.next(SILENCE)?.ok_or(MigrationError::Silent { wanted: "page on its way back", bound: SILENCE })? {

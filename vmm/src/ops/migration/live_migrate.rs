@@ -8,7 +8,7 @@ use crate::{
     memory::Backing,
     migration::{self, Going, MigrationError, Ways},
     ops::{Bed, Done, Effect, HostOperation, Made, Operation, OperationError, Rng},
-    oracle::freshness,
+    oracle::{Oracle, Violation, freshness},
 };
 use nostale_notifier::event::Stage;
 use rand::RngExt;
@@ -130,6 +130,10 @@ impl HostOperation for LiveMigrate {
         bed.note(Stage::OperationStart, bed.arena.home(), 0);
         let journey = match migration::migrate(&going) {
             Err(MigrationError::CalledOff) => return Ok(Done::Busy),
+            Err(error) if error.is_the_guests_end() => {
+                bed.watch.report(Violation::new(Oracle::Progress, bed.actor.1, error.to_string()));
+                return Err(error.into());
+            }
             other => other?,
         };
         bed.note(Stage::Returned, bed.arena.home(), 0);

@@ -1,6 +1,7 @@
 //! What an operation needs of the host, and the command that provides it.
 
 use nix::errno::Errno;
+use nostale_notifier::addr::PUD_SIZE;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -137,7 +138,8 @@ impl Facts {
         let pool = self.hugetlb.pools.known().and_then(|pools| pools.iter().find(|pool| pool.page_bytes == page_bytes));
         let what = |have: u64| format!("{pages} free hugetlb pages of {} KiB, has {have}", page_bytes / 1024);
         match pool {
-            Some(pool) if pool.usable_pages() >= pages || self.privilege.is_root() => Ok(()),
+            // A pool grows on request, but for the largest pages hardly ever: they are no free block of the buddy allocator.
+            Some(pool) if pool.usable_pages() >= pages || self.privilege.is_root() && page_bytes < PUD_SIZE => Ok(()),
             Some(pool) => {
                 let taken = pool.pages.known().copied().unwrap_or(0).saturating_sub(pool.usable_pages());
                 let hint = format!("echo {} > {}", taken.saturating_add(pages), pool.control());

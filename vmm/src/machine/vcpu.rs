@@ -11,7 +11,7 @@ use crate::memory::{Primary, System};
 use kvm_ioctls::VcpuFd;
 use nix::errno::Errno;
 use nostale_guest::abi::{Check, Verb};
-use nostale_notifier::{Gpa, event::Tsc};
+use nostale_notifier::{Gpa, addr::PAGE_SIZE, event::Tsc};
 use std::{
     sync::{
         PoisonError,
@@ -24,8 +24,9 @@ use std::{
 /// `sched_yield`: a dozen threads that yield in a loop starved kernel threads for a minute on Linux 6.18 (RCU stall warnings).
 pub(crate) const AWAY: Duration = Duration::from_micros(20);
 
-/// Accesses that KVM handed to us in a row though their memslot was there, before that is a finding: one alone can come of a page
-/// that was away from its host mapping at the moment at which KVM interpreted an instruction.
+/// Accesses to one page that KVM handed to us in a row though their memslot was there, before that is a finding: one alone can come of
+/// a page that was away from its host mapping at the moment at which KVM interpreted an instruction. What KVM remembers of MMIO it
+/// remembers of a page (arch/x86/kvm/mmu.h, `vcpu_cache_mmio_info`; MMIO SPTEs), and a visit is more accesses than these.
 const MISSED: u32 = 4;
 /// Instructions that KVM could not interpret in a row, before that is a failure: an operation may have had the page for as long.
 const UNINTERPRETED: u32 = 1 << 16;
@@ -70,7 +71,7 @@ pub(super) fn run(mut fd: VcpuFd, index: usize, vm: &Vm, view: &VcpuView, observ
     // SAFETY: gettid(2) has no preconditions.
     shared.thread.store(unsafe { libc::gettid() }, Release);
     view.set(VcpuState::Running);
-    let (mut missed, mut uninterpreted) = (0, 0);
+    let (mut missed, mut uninterpreted) = ((None, 0), 0);
     let end = loop {
         if shared.abandon.load(Relaxed) {
             break VcpuState::Abandoned;
@@ -117,8 +118,9 @@ pub(super) fn run(mut fd: VcpuFd, index: usize, vm: &Vm, view: &VcpuView, observ
             Exit::Failed(failure) => break VcpuState::Failed(failure),
             Exit::Mmio { gpa, mmio } => match carry_out(vm, gpa, mmio, version, &mut fd, shared) {
                 Some(Carried::Missed(_)) => {
-                    missed += 1;
-                    if missed == MISSED {
+                    let page = Some(gpa.get() / PAGE_SIZE);
+                    missed = (page, if missed.0 == page { missed.1 + 1 } else { 1 });
+                    if missed.1 == MISSED {
                         observer.missed_slot(index, gpa, mmio != Mmio::Read);
                     }
                     continue;
@@ -144,7 +146,7 @@ pub(super) fn run(mut fd: VcpuFd, index: usize, vm: &Vm, view: &VcpuView, observ
                 observer.before_entry(index);
             }
         }
-        (missed, uninterpreted) = (0, 0);
+        (missed, uninterpreted) = ((None, 0), 0);
     };
     view.set(end);
 }

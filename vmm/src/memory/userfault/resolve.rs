@@ -41,14 +41,18 @@ impl Userfault {
         unsafe { abi::register(self.raw(), &raw mut register) }.map(drop).map_err(failed("UFFDIO_REGISTER", range))
     }
 
-    /// Faults on `range` are the kernel's own business again; whoever waits goes on.
+    /// Faults on `range` are the kernel's own business again; whoever waits goes on, even where nothing is registered any more.
     ///
     /// # Errors
     /// EINVAL when nothing is mapped at its start, or it holds what cannot be registered.
     pub fn unregister(&self, range: HvaRange) -> Result<(), UserfaultError> {
         let mut unregister = range_of(range);
         // SAFETY: the kernel reads `unregister`; guest memory alone is named (see above).
-        unsafe { abi::unregister(self.raw(), &raw mut unregister) }.map(drop).map_err(failed("UFFDIO_UNREGISTER", range))
+        let done = unsafe { abi::unregister(self.raw(), &raw mut unregister) };
+        // The kernel wakes those who wait for missing pages, and forgets the others (mm/userfaultfd.c and before 6.9
+        // fs/userfaultfd.c, userfaultfd_unregister).
+        let awake = self.wake(range);
+        done.map_err(failed("UFFDIO_UNREGISTER", range)).and(awake)
     }
 
     /// Whoever waits on `range` tries again.

@@ -81,6 +81,25 @@ fn a_minor_fault_finds_what_was_put_into_the_file() {
 }
 
 #[test]
+fn whoever_waits_goes_on_when_nobody_serves_any_more() {
+    for (features, backing, modes) in
+        [(Features::NONE, Backing::ANON, Modes::MISSING), (Features::MINOR_SHMEM, Backing::MEMFD, Modes::MINOR)]
+    {
+        let Some(uffd) = open(features) else { continue };
+        let (arena, stop) = (arena(backing), Stop::new().expect("a descriptor"));
+        if let Some(frame) = arena.frame_of(4) {
+            arena.store_frame_word(frame, 0, 1).expect("mapped");
+        }
+        uffd.register(arena.home(), modes).expect("served");
+        // A reader that is forgotten hangs here for good.
+        with_reader(&arena, 4, || {
+            assert_eq!(fault(&uffd, &stop).page, arena.hva(4));
+            uffd.unregister(arena.home()).expect("registered");
+        });
+    }
+}
+
+#[test]
 fn a_protected_page_is_written_when_it_is_let_go_of() {
     let Some(uffd) = open(Features::WRITE_PROTECT) else { return };
     let (arena, stop) = (arena(Backing::ANON), Stop::new().expect("a descriptor"));

@@ -10,7 +10,7 @@ use crate::{
         Backing, Pages, Span,
         userfault::{Features, Modes, Userfault},
     },
-    ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, eyes::Eyes, syscall},
+    ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, eyes::Eyes, syscall},
 };
 use nostale_notifier::{
     HvaRange,
@@ -18,6 +18,7 @@ use nostale_notifier::{
     event::Stage,
 };
 use rand::RngExt;
+use std::time::Duration;
 
 /// The operation.
 pub(in crate::ops) static OPERATION: Operation = Operation {
@@ -38,6 +39,10 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
 
 /// Places at which is looked whether the page table is gone. Guests are back at some of them at once.
 const LOOKS: usize = 16;
+/// Pages that are to be in use before the table goes: without a wait, a GiB is gone again before anybody has met a page of it.
+const USED: usize = 4;
+/// How long to wait for that.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 fn make(_: &Bed<'_>, _: &Facts) -> crate::ops::Made {
     let uffd = Userfault::open(Features::MINOR_HUGETLBFS)?;
@@ -57,7 +62,9 @@ impl HostOperation for Unshare {
             return Ok(Done::Busy);
         };
         // Faults of the guest make home's page table; then the first fault of the second mapping gets the same one.
-        bed.dwell(rng);
+        let mut used = [0; USED];
+        bed.hot_pages(rng, &mut used);
+        until_written(bed.system, &used, used.len() as u32, PATIENCE);
         syscall::map_file(aside, bed.arena.file_fd(), claim.first() * PAGE_SIZE, libc::PROT_READ | libc::PROT_WRITE)?;
         let shared = bed.arena.primary().load(aside.start()).is_ok();
         bed.note(Stage::OperationStart, claim.range(), 0);

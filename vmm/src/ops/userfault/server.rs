@@ -226,9 +226,7 @@ impl Shared {
             Err(UserfaultError::Request { errno: Errno::EINVAL, .. }) => Ok(()),
             other => other,
         };
-        let unregistered = ranges.iter().map(unregister).fold(Ok(()), Result::and);
-        // Who waited for a mapping that has been replaced meanwhile is on no registered one.
-        ranges.iter().map(|range| self.uffd.wake(*range)).fold(unregistered, Result::and)
+        ranges.iter().map(unregister).fold(Ok(()), Result::and)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::host::clock;
 use nostale_notifier::{HvaRange, addr::PAGE_SIZE};
 use std::{
     sync::atomic::{
-        AtomicBool, AtomicU32, AtomicU64,
+        AtomicU32, AtomicU64,
         Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
     },
     time::{Duration, Instant},
@@ -17,7 +17,8 @@ const PERIOD: u64 = 10_000_000;
 /// The devices of one arena.
 #[derive(Debug)]
 pub struct Devices {
-    stopped: AtomicBool,
+    /// How many want them to stand still.
+    stopped: AtomicU32,
     busy: AtomicU32,
     /// For how many hundredths of the time nobody begins anything.
     held_back: AtomicU64,
@@ -36,13 +37,13 @@ impl Drop for AtWork<'_> {
     }
 }
 
-/// Devices are stopped, until it is dropped.
+/// Devices are stopped, until it and all others like it are dropped.
 #[derive(Debug)]
 pub struct Stopped<'a>(&'a Devices);
 
 impl Drop for Stopped<'_> {
     fn drop(&mut self) {
-        self.0.stopped.store(false, SeqCst);
+        self.0.stopped.fetch_sub(1, SeqCst);
     }
 }
 
@@ -51,7 +52,7 @@ impl Devices {
     pub(super) fn new(places: [HvaRange; 3]) -> Self {
         let words = places[0].pages().div_ceil(64);
         Self {
-            stopped: AtomicBool::new(false),
+            stopped: AtomicU32::new(0),
             busy: AtomicU32::new(0),
             held_back: AtomicU64::new(0),
             log: (0..words).map(|_| AtomicU64::new(0)).collect(),
@@ -69,7 +70,7 @@ impl Devices {
         self.busy.fetch_add(1, SeqCst);
         let work = AtWork(&self.busy);
         // Whoever stops devices sets the flag before he looks who is busy.
-        (!self.stopped.load(SeqCst)).then_some(work)
+        (self.stopped.load(SeqCst) == 0).then_some(work)
     }
 
     /// Holds devices back for so many hundredths of the time, as their guest is.
@@ -100,7 +101,7 @@ impl Devices {
     /// Stops all of them, each at the end of a piece of work. `None` if one did not within `bound`; then all go on.
     #[must_use]
     pub fn stop(&self, bound: Duration) -> Option<Stopped<'_>> {
-        self.stopped.store(true, SeqCst);
+        self.stopped.fetch_add(1, SeqCst);
         let stopped = Stopped(self);
         let deadline = Instant::now() + bound;
         while self.busy.load(Acquire) > 0 {
@@ -140,7 +141,10 @@ mod tests {
         drop(work);
         let stopped = devices.stop(Duration::from_millis(1)).expect("nobody works");
         assert!(devices.work().is_none());
+        let again = devices.stop(Duration::from_millis(1)).expect("nobody works");
         drop(stopped);
+        assert!(devices.work().is_none(), "somebody else still wants them to stand still");
+        drop(again);
         assert!(devices.work().is_some());
     }
 }

@@ -157,6 +157,15 @@ pub(super) fn advise_gently(call: &'static str, range: HvaRange, advice: i32) ->
     }
 }
 
+/// How many pages of a shared mapping are not in memory (`mincore(2)`), mapped or not.
+pub(super) fn absent(range: HvaRange) -> Result<u64, OperationError> {
+    let mut present = vec![0u8; range.pages() as usize];
+    // SAFETY: the arena's own pages (see above), and a byte for each.
+    let result = unsafe { libc::mincore(raw(range.start()), range.bytes() as usize, present.as_mut_ptr()) };
+    check("mincore", range, i64::from(result))?;
+    Ok(present.iter().filter(|byte| **byte & 1 == 0).count() as u64)
+}
+
 /// `munmap(2)`.
 pub(super) fn unmap(range: HvaRange) -> Result<(), OperationError> {
     // SAFETY: the arena's own pages (see above).

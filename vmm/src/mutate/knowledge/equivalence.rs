@@ -88,7 +88,7 @@ const ALL: &[Equivalence] = &[
     },
     Equivalence {
         condition: "the huge page is private (anonymous) memory. On shmem and files it is not so: there the huge entry is dropped, nobody \
-                    maps the page any more, and the next mprotect finds nothing to protect, reclaim and migration nobody to tell",
+                    maps the page any more, and reclaim and migration find nobody to tell, nor before 6.12 does mprotect",
         argument: "a page table takes the place of the huge entry, and each of its entries leads to the same part of the same page with the \
                    same rights; whatever changes an entry afterwards has a bracket of its own. The page that is split for good (frozen) \
                    is bracketed by try_to_migrate_one as well, and gets its entries back with the same pages. The huge zero page \

@@ -28,10 +28,7 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
     share: 2,
     usual: &[Backing::ANON],
     more: &[Backing::MEMFD],
-    needs: |facts, backing| {
-        pageout::needs(facts, backing)?;
-        facts.need_memory_group()
-    },
+    needs,
     settings,
     make,
     ..Operation::USUAL
@@ -51,17 +48,20 @@ const MOST: u64 = 256;
 /// A request that takes longer than this is followed by smaller ones: the kernel does not return before it has looked everywhere.
 const LONG: Duration = Duration::from_millis(200);
 
-fn settings(facts: &Facts, backing: Backing) -> Vec<Setting> {
+pub(super) fn needs(facts: &Facts, backing: Backing) -> Result<(), Need> {
+    pageout::needs(facts, backing)?;
+    facts.need_memory_group()
+}
+
+pub(super) fn settings(facts: &Facts, backing: Backing) -> Vec<Setting> {
     let group = facts.memory_groups.as_ref().map(|groups| Setting::essential(Knob::group(groups.own()), "made"));
     pageout::settings(facts, backing).into_iter().chain(group).collect()
 }
 
 fn make(bed: &Bed<'_>, facts: &Facts) -> Made {
-    facts.need_memory_group()?;
-    let groups = facts.memory_groups.as_ref().ok_or(OperationError::Unmade)?;
     let seen = bed.arena.home().part(0, bed.arena.pages().min(LOOK)).unwrap_or(bed.arena.home());
     let events = reclaim_of(bed.arena.backing());
-    Ok(Box::new(Reclaim { group: Member::join(groups)?, eyes: Eyes::open()?, events, seen, most: MOST }))
+    Ok(Box::new(Reclaim { group: Member::join(facts)?, eyes: Eyes::open()?, events, seen, most: MOST }))
 }
 
 struct Reclaim {
@@ -97,12 +97,12 @@ impl HostOperation for Reclaim {
     }
 
     fn method(&self) -> Option<&'static str> {
-        Some(if self.group.unified { RECLAIM } else { LIMIT })
+        Some(self.group.method())
     }
 }
 
 /// This process as a member of a group of its own, until it is dropped. What it touches from then on is the group's.
-struct Member {
+pub(super) struct Member {
     dir: PathBuf,
     /// Where it was before.
     home: PathBuf,
@@ -114,7 +114,9 @@ fn write(what: &'static str, path: &Path, text: &str) -> Result<(), OperationErr
 }
 
 impl Member {
-    fn join(groups: &MemoryGroups) -> Result<Self, OperationError> {
+    pub(super) fn join(facts: &Facts) -> Result<Self, OperationError> {
+        facts.need_memory_group()?;
+        let groups: &MemoryGroups = facts.memory_groups.as_ref().ok_or(OperationError::Unmade)?;
         let (dir, unified) = (groups.own(), groups.unified);
         if unified && !dir.join(RECLAIM).exists() {
             return Err(Need::memory_reclaim().into());
@@ -130,7 +132,13 @@ impl Member {
         Ok(member)
     }
 
-    fn reclaim(&self, bytes: u64) -> Result<(), OperationError> {
+    /// How it is asked to give memory back.
+    pub(super) fn method(&self) -> &'static str {
+        if self.unified { RECLAIM } else { LIMIT }
+    }
+
+    /// Asks the kernel to take `bytes` from the group. It takes what it likes, and may take less.
+    pub(super) fn reclaim(&self, bytes: u64) -> Result<(), OperationError> {
         if self.unified {
             return gently(fs::write(self.dir.join(RECLAIM), bytes.to_string()));
         }

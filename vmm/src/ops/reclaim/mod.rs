@@ -5,9 +5,10 @@ mod group;
 mod ksm;
 mod offline;
 mod pageout;
+mod unmapped;
 
 use super::Operation;
 
 /// These operations.
 pub(super) static OPERATIONS: &[&Operation] =
-    &[&pageout::OPERATION, &group::OPERATION, &free::OPERATION, &ksm::OPERATION, &offline::OPERATION];
+    &[&pageout::OPERATION, &group::OPERATION, &unmapped::OPERATION, &free::OPERATION, &ksm::OPERATION, &offline::OPERATION];

@@ -16,6 +16,13 @@ const fn case(
 pub(super) const CASES: &[Case] = &[
     case("conservation_of_swapped_pages", ("pageout", "anon"), Plant::OldCopy, Oracle::Conservation, "conservation"),
     case("conservation_of_reclaimed_pages", ("reclaim", "anon"), Plant::OldCopy, Oracle::Conservation, "conservation"),
+    case(
+        "conservation_of_pages_reclaimed_unmapped",
+        ("reclaim-unmapped", "memfd-thp"),
+        Plant::OldCopy,
+        Oracle::Conservation,
+        "conservation",
+    ),
     case("writes_after_madv_free_stay", ("free", "anon"), Plant::OldCopy, Oracle::Conservation, "conservation"),
     case("finality_of_merged_pages", ("ksm", "anon"), Plant::StrayWrite, Oracle::Finality, "finality"),
     case("conservation_of_merged_pages", ("ksm", "anon"), Plant::OldCopy, Oracle::Conservation, "conservation"),

@@ -37,8 +37,16 @@ pub(super) const CALLERS: &[Caller] = &[
         functions: &["__split_huge_pmd"],
         what: "a huge entry becomes a page table (private memory), or nothing (shmem and files): part of a huge page is unmapped, \
                protected or moved, or the page itself is split",
-        reach: Reach::Operations(&["protect on memfd-thp", "split", "collapse", "protect", "mremap", "vma-adjust on memfd-thp"]),
-        oracles: &["permission", "finality"],
+        reach: Reach::Operations(&[
+            "reclaim-unmapped",
+            "protect on memfd-thp",
+            "split",
+            "collapse",
+            "protect",
+            "mremap",
+            "vma-adjust on memfd-thp",
+        ]),
+        oracles: &["conservation", "permission", "finality"],
         source: "mm/huge_memory.c",
     },
     Caller {

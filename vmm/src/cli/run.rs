@@ -23,11 +23,16 @@ pub(super) fn run(options: &RunOptions, common: &Common) -> Result<ExitCode, Ref
     let plan = live::plan(options.ops.as_deref(), options.backing.as_deref())?;
     // First of all, what a run that was killed has left goes back: facts are those of the host as it is by itself.
     let mut notes = Vec::new();
-    let knobs = open_knobs(&mut notes);
+    let before = Knobs::default_dir().exists();
+    let mut knobs = if before { open_knobs(&mut notes) } else { None };
     let facts = Facts::gather();
     let config = choices(options).config(&facts)?;
     facts.need_kvm().map_err(|need| format!("cannot run: {need}"))?;
     let out = common.out.as_deref().map(OutDir::prepare).transpose()?;
+    // Not before it is sure that there will be a run: one that is refused leaves nothing behind.
+    if !before {
+        knobs = open_knobs(&mut notes);
+    }
     let interrupted = interrupt::flag()?;
 
     let result = with_progress(options.seconds, common.quiet, |hooks| {

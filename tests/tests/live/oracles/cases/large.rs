@@ -1,25 +1,9 @@
 //! Memory in folios of more than one page.
 
 use super::Case;
-use nostale_vmm::{live::Plant, oracle::Oracle, report::Verdict};
+use nostale_vmm::{live::Plant, oracle::Oracle};
 
 pub(super) const CASES: &[Case] = &[
-    Case {
-        name: "finality_of_parts_of_a_folio_moved_away",
-        operation: "mremap",
-        backing: "anon-mthp",
-        plant: Plant::StrayWrite,
-        verdict: Verdict::Violation,
-        oracle: Some(Oracle::Finality),
-        reason: "finality",
-    },
-    Case {
-        name: "conservation_in_folios_that_are_collapsed",
-        operation: "collapse",
-        backing: "anon-mthp",
-        plant: Plant::OldCopy,
-        verdict: Verdict::Violation,
-        oracle: Some(Oracle::Conservation),
-        reason: "conservation",
-    },
+    Case::violation("finality_of_parts_of_a_folio_moved_away", ("mremap", "anon-mthp"), Plant::StrayWrite, Oracle::Finality),
+    Case::violation("conservation_in_folios_that_are_collapsed", ("collapse", "anon-mthp"), Plant::OldCopy, Oracle::Conservation),
 ];

@@ -29,6 +29,14 @@ pub(crate) struct Case {
     pub(crate) reason: &'static str,
 }
 
+impl Case {
+    /// A fault that `oracle` finds, and nobody has to look far for: the reason names the oracle.
+    const fn violation(name: &'static str, place: (&'static str, &'static str), plant: Plant, oracle: Oracle) -> Self {
+        let (operation, backing) = place;
+        Self { name, operation, backing, plant, verdict: Verdict::Violation, oracle: Some(oracle), reason: oracle.name() }
+    }
+}
+
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
     let families = [

@@ -53,6 +53,17 @@ impl Facts {
         }
     }
 
+    /// The same, of version 2: where it is told what is to be reclaimed, instead of what it may keep.
+    pub fn need_unified_memory_group(&self) -> Result<(), Need> {
+        self.need_memory_group()?;
+        match &self.memory_groups {
+            Some(groups) if !groups.unified => {
+                Err(Need::new("memory control groups of version 2", "boot with cgroup_no_v1=memory, and mount cgroup2"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Blocks of memory that can be taken offline.
     pub fn need_memory_blocks(&self) -> Result<(), Need> {
         match &self.memory.block_bytes {

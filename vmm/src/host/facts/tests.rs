@@ -139,6 +139,9 @@ fn groups_that_do_not_give_memory_back_are_no_use() {
     if facts.privilege.is_root() {
         let row = row(&facts.rows(), "memory groups").clone();
         assert!(facts.need_memory_group().is_ok() && row.state == State::Limited && row.text.ends_with("unknown: nobody looked"));
+        assert!(facts.need_unified_memory_group().is_ok());
+        facts.memory_groups = Some(MemoryGroups { root: "/cg".to_owned(), unified: false, gives_back: Fact::Known(true) });
+        assert!(facts.need_memory_group().is_ok() && facts.need_unified_memory_group().is_err());
     }
 }
 

@@ -123,10 +123,14 @@ pub struct Control {
     pub hot_start: AtomicU64,
     /// Pages in the hot set, at least 1.
     pub hot_pages: AtomicU64,
+    /// First of the pages that are to be read and not written for a while. A hint: who has not heard of it yet may write.
+    pub looked_at_start: AtomicU64,
+    /// How many they are; 0 mostly.
+    pub looked_at_pages: AtomicU64,
 }
 
 /// Says that host and guest were built from the same description.
-pub const ABI_MAGIC: u64 = 0x6e6f_7374_616c_0001;
+pub const ABI_MAGIC: u64 = 0x6e6f_7374_616c_0002;
 
 /// One vCPU's block: its orders, its counters, and what it has to report.
 #[derive(Debug)]

@@ -111,7 +111,8 @@ fn storm_batch(control: &Control, block: &VcpuBlock, walk: &mut Walk) {
         let page = page_at(block, index);
         // SAFETY: there is a board for each arena page in the system slot, which is always mapped.
         let board = unsafe { &*(layout::BOARDS as *const Board).add(index as usize) };
-        let stale = if n % READ_EVERY == READ_EVERY - 1 {
+        let looked_at = index.wrapping_sub(control.looked_at_start.load(Relaxed)) < control.looked_at_pages.load(Relaxed);
+        let stale = if looked_at || n % READ_EVERY == READ_EVERY - 1 {
             visit::read(page, board)
         } else {
             let stale = visit::write(page, board, vcpu);

@@ -180,6 +180,14 @@ impl System {
         control.hot_pages.store(pages.clamp(1, self.pages), Relaxed);
     }
 
+    /// Has vCPUs read these pages and not write them, as soon as they have heard of it; 0 pages end that.
+    pub fn set_looked_at(&self, first: u64, pages: u64) {
+        let control = self.control();
+        control.looked_at_pages.store(0, Relaxed);
+        control.looked_at_start.store(first, Relaxed);
+        control.looked_at_pages.store(pages, Relaxed);
+    }
+
     /// `len` bytes of text at guest address `gpa`, where an assertion left a file name; what is not text is replaced.
     #[must_use]
     pub fn text(&self, gpa: u64, len: u64) -> Option<String> {

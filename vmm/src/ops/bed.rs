@@ -1,10 +1,10 @@
 //! What an operation works on, and how it tells the guest and the oracles what it did.
 
-use super::{OperationError, Rng};
+use super::{OperationError, Rng, wait::until_visits};
 use crate::{
     host::{clock, knobs::Knobs},
     live::Plant,
-    machine::{AWAY, Vm},
+    machine::Vm,
     memory::{Arena, Frame, Retired, Snapshot, Span, System},
     migration::Log,
     oracle::{
@@ -31,17 +31,12 @@ use std::{
             Ordering::{Relaxed, Release},
         },
     },
-    time::{Duration, Instant},
 };
 
-/// Visits that make a moment: enough to come by a good part of the hot set.
-const VISITS: u64 = 64;
 /// Pages that are few enough to look at each: those of one huge page, but not those of the largest.
 const FEW: u64 = PMD_SIZE / PAGE_SIZE;
 /// Of many, one in so many is looked at. Prime, so that it keeps step with nothing.
 const SOME: u64 = 509;
-/// How long such a moment may be.
-const PATIENCE: Duration = Duration::from_millis(2);
 
 /// Increments that were counted on pages which have since been thrown away, by arena page.
 #[derive(Debug, Default)]
@@ -295,25 +290,5 @@ impl<'a> Bed<'a> {
             4..6 => (0..rng.random_range(0..256)).for_each(|_| std::hint::spin_loop()),
             _ => {}
         }
-    }
-}
-
-/// Waits until vCPUs have got something done, however slow they are here, so that nothing goes unseen for lack of an attempt; but not
-/// for long, since all of them may be waiting for this very operation.
-fn until_visits(system: &System) {
-    let visits = || system.all_vcpus().map(|vcpu| vcpu.counts.visits.load(Relaxed)).fold(0, u64::wrapping_add);
-    let (then, deadline) = (visits(), Instant::now() + PATIENCE);
-    while visits().wrapping_sub(then) < VISITS && Instant::now() < deadline {
-        std::thread::sleep(AWAY);
-    }
-}
-
-/// Waits until vCPUs have written to `pages` so many `times`, for at most `patience`. Calls only what a forked child may call.
-pub(super) fn until_written(system: &System, pages: &[u64], times: u32, patience: Duration) {
-    let count = |vcpu| pages.iter().map(move |&page| system.tally(vcpu)[page as usize].load(Relaxed)).fold(0, u32::wrapping_add);
-    let writes = || (0..system.vcpus() as usize).map(count).fold(0, u32::wrapping_add);
-    let (then, deadline) = (writes(), Instant::now() + patience);
-    while writes().wrapping_sub(then) < times && Instant::now() < deadline {
-        std::thread::sleep(AWAY);
     }
 }

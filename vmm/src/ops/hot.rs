@@ -1,7 +1,7 @@
 //! The hot set: the pages that operations and lingering writers meet on.
 
 use super::{Bed, Rng};
-use crate::memory::Claim;
+use crate::memory::{Claim, Span, System};
 use nostale_notifier::addr::{PAGE_SIZE, PMD_SIZE};
 use rand::RngExt;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,7 +15,24 @@ const MOVE_HOT: u32 = 256;
 /// Operations that cut VMAs into pieces stay below this page, so that `vm.max_map_count` (65,530 by default) is never reached.
 const SCATTER: u64 = 16384;
 
+/// vCPUs read some pages and do not write them, until this is dropped.
+pub(super) struct LookedAt<'a>(&'a System);
+
+impl Drop for LookedAt<'_> {
+    fn drop(&mut self) {
+        self.0.set_looked_at(0, 0);
+    }
+}
+
 impl<'a> Bed<'a> {
+    /// Makes these pages the hot set, and asks vCPUs to read them and not to write them: where a write would have to wait, those who
+    /// read get on, and have the pages mapped whenever something happens to them.
+    pub(super) fn looked_at(&self, span: &Span) -> LookedAt<'a> {
+        self.system.set_hot(span.first(), span.range().pages());
+        self.system.set_looked_at(span.first(), span.range().pages());
+        LookedAt(self.system)
+    }
+
     /// Claims `pages` pages, aligned to as many pages as `align` says, mostly in the hot set. On hugetlb memory these are whole huge
     /// pages, and so may be more than was asked for: what counts is the claim.
     #[must_use]

@@ -21,6 +21,7 @@ mod storm;
 mod syscall;
 mod userfault;
 mod vma;
+mod wait;
 
 pub use bed::{Bed, Ledger};
 pub use storm::STORM;

@@ -4,7 +4,7 @@
 //! the whole PMD around the cut, even where nothing is huge. An operation that cuts first and forgets to invalidate afterwards is
 //! hidden by that, but for the moment in between. On a range that is a VMA already it stands alone.
 
-use super::{Bed, OperationError, bed::until_written, syscall};
+use super::{Bed, OperationError, syscall, wait::until_written};
 use crate::memory::Span;
 use nostale_notifier::HvaRange;
 use std::time::Duration;

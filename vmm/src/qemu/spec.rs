@@ -93,7 +93,9 @@ impl MachineSpec {
         // rcu_expedited: grace periods are most of what waits during boot and tear-down. They order what they always order.
         // preempt=full: a kernel that may be preempted anywhere shows the races that another one has on a busy host only (where
         // the kernel can choose: CONFIG_PREEMPT_DYNAMIC).
-        let mut line = String::from("console=ttyS0 nokaslr panic=-1 loglevel=5 rcupdate.rcu_expedited=1 preempt=full");
+        // init_on_free: whoever still reads a page that has been given back reads zeroes, and not for a long while what was there.
+        let mut line =
+            String::from("console=ttyS0 nokaslr panic=-1 loglevel=5 rcupdate.rcu_expedited=1 preempt=full init_on_free=1");
         if self.accel == Accel::Tcg {
             // tsc=reliable: all emulated vCPUs read the host's one counter. Unasked, the kernel thinks them unsynchronised and
             // reads the emulated HPET for every time stamp, or stumbles over the watchdog when the host is busy.

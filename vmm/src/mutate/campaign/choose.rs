@@ -1,6 +1,6 @@
 //! Which scenarios a mutant is tried with: those that were measured to reach what it changes.
 
-use super::{Outcome, Reach, Trial};
+use super::{Outcome, Reach, Trial, judge::quiet};
 use crate::{
     inside::Pair,
     mutate::{Group, Kind, Mutant, Site, knowledge},
@@ -66,9 +66,8 @@ pub fn group(ranked: &[Pair], trials: &[Trial]) -> Vec<Pair> {
     if let Some(pair) = killed {
         return vec![pair.clone()];
     }
-    let quiet = trials.iter().filter(|trial| matches!(trial.outcome, Some(Outcome::Nothing { .. }))).count();
     let groups = ranked.len().div_ceil(MOST).max(1);
-    ranked.iter().skip(quiet % groups * MOST).take(MOST).cloned().collect()
+    ranked.iter().skip(quiet(trials) % groups * MOST).take(MOST).cloned().collect()
 }
 
 /// Whether only calls that met a memslot count. An end that is missing, or a start, is counted by KVM whether the range concerns

@@ -1,7 +1,7 @@
 //! From trials to a fate. Nothing here knows how a trial is made.
 
 use super::{Fate, Kill, Outcome, Trial};
-use crate::report::Verdict;
+use crate::{oracle::Oracle, report::Verdict};
 
 /// What the trials so far come to.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,19 +22,29 @@ const MOST: usize = 6;
 const KILLS: usize = 2;
 /// Trials in which one has to go unseen, if none saw it: each with other scenarios, where there are more.
 const QUIET: usize = 3;
+/// Trials of one that was seen once which have to end before their time, if not one came to its end: more than these. Of 146 controls
+/// on an unmutated 6.12, each shorter than a trial, 12 did so.
+const CUT_SHORT: usize = 3;
 /// The same where there is an argument that nobody can see it: these trials are to refute it.
 const QUIET_ARGUED: usize = 2;
 
-/// Judges trials of a mutant; `argued` says whether there is an argument that nobody can notice it. A mutant is killed when two trials saw it, and seen by nobody when three saw nothing; one that was seen once and
-/// then not gets more trials. A trial whose control raised an alarm says nothing about the mutant, nor does one whose machine ended
-/// without a mark of it.
+/// Judges trials of a mutant; `argued` says whether there is an argument that nobody can notice it.
+///
+/// A mutant is killed when two trials saw it by more than a lack of progress, or by that more often than not; and it is seen by nobody when three saw nothing; one that was seen once and then not gets more
+/// trials. One that was seen once, and of which no machine ever came to its end, is killed as well. A trial whose control raised an
+/// alarm says nothing about the mutant, nor does one whose machine ended without a mark of it.
 #[must_use]
 pub fn judge(trials: &[Trial], argued: bool) -> Judgement {
     let kills: Vec<&Kill> = trials.iter().filter_map(kill).collect();
-    let quiet = trials.iter().filter(|trial| matches!(trial.outcome, Some(Outcome::Nothing { .. }))).count();
+    let quiet = quiet(trials);
     // What was asked again after a kill is the scenario that killed: there, nothing seen speaks against it.
     let since = trials.iter().skip_while(|trial| kill(trial).is_none());
     let against = since.filter(|trial| matches!(trial.outcome, Some(Outcome::Nothing { .. }))).count();
+    // No control has ever shown contents that went wrong, or KVM itself complaining: that is never emulation's doing.
+    let sure: Vec<&Kill> = kills.iter().copied().filter(|kill| kill.oracle != Oracle::Progress.name()).collect();
+    if let Some(first) = sure.first().filter(|_| sure.len() >= KILLS) {
+        return Judgement::Killed((*first).clone());
+    }
     if let Some(first) = kills.first().filter(|_| kills.len() >= KILLS && kills.len() > against) {
         return Judgement::Killed((*first).clone());
     }
@@ -43,6 +53,12 @@ pub fn judge(trials: &[Trial], argued: bool) -> Judgement {
     }
     if trials.len() < MOST {
         return Judgement::Again;
+    }
+    // Seen once, and never once gone unseen: the other machines ended in ways that emulation has, too, but so seldom that all of these
+    // together are the mutant's doing.
+    let cut_short = trials.iter().filter(|trial| matches!(trial.outcome, Some(Outcome::Unclear { .. }))).count();
+    if let Some(first) = kills.first().filter(|_| quiet == 0 && kills.len() + cut_short > CUT_SHORT) {
+        return Judgement::Killed((*first).clone());
     }
     let unclear = trials.iter().rev().find_map(|trial| match &trial.outcome {
         Some(Outcome::Unclear { why }) => Some(why.clone()),
@@ -57,6 +73,11 @@ pub fn judge(trials: &[Trial], argued: bool) -> Judgement {
         Some(kill) => format!("seen in {} of {} trials, by {}{others}", kills.len(), trials.len(), kill.oracle),
         None => format!("seen in none of {} trials, and {quiet} of them came to their end{others}", trials.len()),
     })
+}
+
+/// Trials that came to their end and saw nothing.
+pub(super) fn quiet(trials: &[Trial]) -> usize {
+    trials.iter().filter(|trial| matches!(trial.outcome, Some(Outcome::Nothing { .. }))).count()
 }
 
 fn kill(trial: &Trial) -> Option<&Kill> {
@@ -127,6 +148,26 @@ mod tests {
         assert!(matches!(&once, Judgement::Flaky(why) if why.contains("1 of 6") && why.contains("int3")), "{once:?}");
         let dead = judge(&[unclear(), unclear(), unclear(), unclear(), nothing(), trial(None)], false);
         assert!(matches!(&dead, Judgement::Flaky(why) if why.contains("none of 6 trials, and 1 of them")), "{dead:?}");
+    }
+
+    #[test]
+    fn what_emulation_never_does_need_not_be_seen_each_time() {
+        let mut slow = killed();
+        if let Some(Outcome::Kill(kill)) = &mut slow.outcome {
+            kill.oracle = "progress".into();
+        }
+        let twice = |kill: Trial| judge(&[kill.clone(), nothing(), nothing(), nothing(), kill, nothing()], false);
+        assert!(matches!(twice(killed()), Judgement::Killed(_)));
+        assert!(matches!(twice(slow), Judgement::Flaky(_)));
+    }
+
+    #[test]
+    fn machines_that_never_come_to_their_end_confirm_what_was_seen_once() {
+        let cut = |first| judge(&[first, unclear(), unclear(), trial(None), unclear(), unclear()], false);
+        assert!(matches!(cut(killed()), Judgement::Killed(kill) if kill.oracle == "finality"));
+        assert!(matches!(cut(unclear()), Judgement::Flaky(_)), "nobody saw it");
+        let few = judge(&[killed(), unclear(), unclear(), trial(None), trial(None), trial(None)], false);
+        assert!(matches!(few, Judgement::Flaky(_)), "{few:?}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{
     Store, StoreError, Trial, choose,
     explain::{self, Ways},
     group, judge,
-    judge::unseen,
+    judge::{quiet, unseen},
     trial::trial,
 };
 use crate::{
@@ -316,7 +316,10 @@ impl Work<'_> {
                 Judgement::Again if self.interrupted.load(Relaxed) => return Ok(()),
                 Judgement::Again => {
                     let seed = self.campaign.settings.seed.wrapping_add(result.trials.len() as u64);
-                    result.trials.push(self.trial(mutant.group, (&group(pairs, &result.trials), patches, seed), &dir)?);
+                    // Two trials refute an argument or do not; without one, each looks harder than those that saw nothing.
+                    let harder = if argument.is_some() { 0 } else { quiet(&result.trials) };
+                    let what: (&[Pair], &[Patch], u64) = (&group(pairs, &result.trials), patches, seed);
+                    result.trials.push(self.trial((mutant.group, harder), what, &dir)?);
                     continue;
                 }
                 Judgement::Killed(kill) => {
@@ -332,12 +335,15 @@ impl Work<'_> {
         }
     }
 
-    fn trial(&self, group: Group, what: (&[Pair], &[Patch], u64), dir: &Path) -> Result<Trial, CampaignError> {
+    /// One trial, after so many that saw nothing: it takes longer, and has vCPUs that are interrupted anywhere, as mutants of KVM have
+    /// from the beginning.
+    fn trial(&self, (group, harder): (Group, usize), what: (&[Pair], &[Patch], u64), dir: &Path) -> Result<Trial, CampaignError> {
         let Campaign { boot, settings, .. } = self.campaign;
         let mut settings = settings.clone();
-        if group == Group::Kvm {
+        if group == Group::Kvm || harder > 0 {
             settings.request.vcpus = Some(settings.kvm_vcpus);
         }
+        settings.seconds *= 1.0 + harder as f64;
         let place = (dir, self.interrupted);
         let tried = trial(boot.installed, self.prepared, &settings, what, place, &mut |event| self.watching.event(event));
         void(tried, what.2)

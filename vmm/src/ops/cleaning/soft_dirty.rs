@@ -4,16 +4,16 @@ use crate::live::Plant;
 use crate::{
     machine::AWAY,
     memory::{Backing, Entry},
-    ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, eyes::Eyes},
+    ops::{
+        Bed, Done, Effect, HostOperation, Operation, OperationError, Rng,
+        eyes::Eyes,
+        wait::{until, until_written},
+    },
     oracle::dirty::Written,
 };
 use nostale_notifier::event::Stage;
 use rand::RngExt;
-use std::{
-    fs::File,
-    io::Write,
-    time::{Duration, Instant},
-};
+use std::{fs::File, io::Write, time::Duration};
 
 /// The operation.
 pub(in crate::ops) static OPERATION: Operation = Operation {
@@ -64,12 +64,11 @@ impl HostOperation for SoftDirty {
         bed.note(Stage::Returned, claim.range(), 0);
         // Seldom all of them: where many were written, some were written just now.
         let enough = rng.random_range(1..=pages as usize);
-        let deadline = Instant::now() + PATIENCE;
-        let mut must = written.must_be_dirty(bed.system);
-        while must.len() < enough && Instant::now() < deadline {
-            std::thread::sleep(AWAY);
+        let mut must = Vec::new();
+        until(PATIENCE, AWAY, || {
             must = written.must_be_dirty(bed.system);
-        }
+            must.len() >= enough
+        });
         let mut entries = self.eyes.entries(claim.range())?;
         if let Some(lost) = bed.lost_from_log(&must).and_then(|page| entries.get_mut((page - claim.first()) as usize)) {
             *lost = Entry::default();

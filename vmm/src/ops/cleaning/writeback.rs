@@ -8,7 +8,7 @@ use super::direct::Direct;
 use crate::live::Plant;
 use crate::{
     memory::{Backing, BackingKind, Snapshot, Span},
-    ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, syscall},
+    ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall, wait::until_written},
 };
 use nostale_notifier::{HvaRange, addr::PAGE_SIZE, event::Stage};
 use rand::RngExt;

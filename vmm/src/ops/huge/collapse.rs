@@ -3,6 +3,7 @@
 use crate::memory::Backing;
 use crate::ops::{Bed, Done, HostOperation, Operation, OperationError, Rng, huge};
 use nostale_notifier::event::Stage;
+use rand::RngExt;
 
 /// The operation.
 pub(in crate::ops) static OPERATION: Operation = Operation {
@@ -22,7 +23,13 @@ struct Collapse;
 impl HostOperation for Collapse {
     fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
         let Some(claim) = bed.pick_pmd(rng) else { return Ok(Done::Busy) };
-        huge::cut_up(claim.range(), rng)?;
+        // Of a huge page that is whole only the mapping has to be put together again; of one that is not, a new one is made.
+        if rng.random_bool(0.5) {
+            huge::take_apart(claim.range(), rng)?;
+            bed.dwell(rng);
+        } else {
+            huge::cut_up(claim.range(), rng)?;
+        }
         bed.note(Stage::OperationStart, claim.range(), 0);
         let collapsed = huge::collapse(claim.range())?;
         bed.note(Stage::Returned, claim.range(), 0);

@@ -39,6 +39,15 @@ pub(in crate::ops) fn collapse(range: HvaRange) -> Result<bool, OperationError> 
     }
 }
 
+/// Takes the huge page at `range` itself apart, into base pages with the same contents: a part of it is said to be cold
+/// (mm/madvise.c, `madvise_cold_or_pageout_pte_range`). Only if nobody else has it mapped.
+pub(in crate::ops) fn take_apart(range: HvaRange, rng: &mut Rng) -> Result<(), OperationError> {
+    if let Some(part) = range.part(rng.random_range(1..range.pages() - 1), 1) {
+        syscall::advise_gently("madvise(COLD)", part, libc::MADV_COLD)?;
+    }
+    Ok(())
+}
+
 /// Takes write access to one page of `range` away and gives it back: the VMA is cut, and the PMD with it.
 pub(in crate::ops) fn cut_up(range: HvaRange, rng: &mut Rng) -> Result<(), OperationError> {
     if let Some(part) = range.part(rng.random_range(1..range.pages() - 1), 1) {

@@ -10,7 +10,7 @@ use crate::{
         Backing, Pages, Span,
         userfault::{Features, Modes, Userfault},
     },
-    ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, eyes::Eyes, syscall},
+    ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, eyes::Eyes, syscall, wait::until_written},
 };
 use nostale_notifier::{
     HvaRange,

@@ -11,7 +11,7 @@ use crate::{
     machine::{Demands, Slot, SlotFlags, Vm},
     memory::{Backing, Span},
     ops::{
-        Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, replacing::pipe::PagePipe, syscall,
+        Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, replacing::pipe::PagePipe, syscall, wait::until_written,
     },
 };
 use nostale_notifier::{HvaRange, addr::PAGE_SIZE, event::Stage};

@@ -5,18 +5,17 @@
 //! older than what was published wherever the page was exchanged. Host writers go on meanwhile, and stamp nothing.
 
 use crate::{
-    machine::AWAY,
     memory::{Snapshot, Span},
-    ops::{Bed, Rng, bed::until_written},
+    ops::{
+        Bed, Rng,
+        wait::{until_all_visited, until_written},
+    },
     oracle::{Access, Oracle, PageDump, Violation},
 };
 use nostale_guest::page::stamp_place;
 use nostale_notifier::HvaRange;
 use rand::RngExt;
-use std::{
-    sync::atomic::Ordering::Relaxed,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 /// How long to wait for somebody to come by.
 const PATIENCE: Duration = Duration::from_millis(5);
@@ -33,11 +32,7 @@ pub(super) fn linger(bed: &Bed<'_>, claim: &Span, rng: &mut Rng) {
 
 /// Lets every vCPU get on once. Were the way shut again at once, one that is slow to wake up might wait for ever.
 pub(super) fn settle(bed: &Bed<'_>) {
-    let visits = || bed.system.all_vcpus().map(|vcpu| vcpu.counts.visits.load(Relaxed)).collect::<Vec<_>>();
-    let (then, deadline) = (visits(), Instant::now() + SETTLE);
-    while visits().iter().zip(&then).any(|(now, then)| now == then) && Instant::now() < deadline {
-        std::thread::sleep(AWAY);
-    }
+    until_all_visited(bed.system, SETTLE);
 }
 
 /// Reports each page at `range` that a vCPU has stamped with `generation` or later, of those that `shut_out` names.

@@ -7,8 +7,8 @@ use crate::live::Plant;
 use crate::memory::Backing;
 use crate::ops::{
     Bed, Done, Effect, HostOperation, Operation, OperationError, Rng,
-    bed::until_written,
     child::{self, SharedWords},
+    wait::until_written,
 };
 use crate::{
     memory::{Arena, Primary, Snapshot, System},

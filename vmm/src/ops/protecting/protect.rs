@@ -3,7 +3,7 @@
 use super::look_twice::LookTwice;
 use crate::memory::{Backing, Span};
 use crate::ops::{
-    Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, huge, own_vma::OwnVma, syscall,
+    Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, huge, own_vma::OwnVma, syscall, wait::until_written,
 };
 use nostale_notifier::event::Stage;
 use rand::RngExt;

@@ -5,7 +5,7 @@ use super::pageout::out;
 use crate::{
     host::knobs::Setting,
     memory::{Backing, Snapshot, Span},
-    ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, syscall},
+    ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall, wait::until_written},
     oracle::{Oracle, PageDump, Violation, dirty::Written},
 };
 use nostale_guest::page::{GENERATION, LINES, word_offset};

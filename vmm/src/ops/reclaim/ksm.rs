@@ -13,7 +13,12 @@ use crate::host::{
 };
 use crate::live::Plant;
 use crate::memory::{Backing, Claim, Retired, Snapshot};
-use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, eyes::Eyes, syscall};
+use crate::ops::{
+    Bed, Done, Effect, HostOperation, Operation, OperationError, Rng,
+    eyes::Eyes,
+    syscall,
+    wait::{until_all_visited, until_visits, until_written},
+};
 use nostale_guest::page::{LINES, line_offset};
 use nostale_notifier::{Hva, HvaRange, event::Stage};
 use rand::RngExt;
@@ -51,6 +56,8 @@ const SCAN: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_micros(250);
 /// How long to wait for guests to break out.
 const BREAK: Duration = Duration::from_millis(4);
+/// How long to wait until every vCPU has heard that some pages are only to be read.
+const HEARD: Duration = Duration::from_millis(4);
 const ALL: i32 = libc::PROT_READ | libc::PROT_WRITE;
 
 fn settings(facts: &Facts) -> Vec<Setting> {
@@ -83,6 +90,11 @@ impl HostOperation for Ksm {
         bed.note(Stage::OperationStart, claim.range(), generation);
         // Sometimes nothing is written before all are merged, so that there is something to break for sure.
         let race = rng.random_bool(0.5);
+        // KSM comes to a page twice: it takes write access away, compares, and puts the common page in its place. Whoever reads the
+        // page in between has a translation of the old one, which only the second invalidation ends. A vCPU that is about to write
+        // would stand still meanwhile.
+        let mut looked_at = Some(bed.looked_at(&claim));
+        until_all_visited(bed.system, HEARD);
         blank(bed, &claim, witnesses, generation, rng)?;
         bed.publish(&claim, generation);
         let expected = read(bed, witnesses.start())?;
@@ -94,10 +106,15 @@ impl HostOperation for Ksm {
             let took = first.wait_for(1)?;
             // Anywhere in the second scan, which takes about as long as the first.
             std::thread::sleep(took.min(SCAN).mul_f64(rng.random_range(0.0..1.5)));
+            looked_at = None;
             syscall::protect(claim.range(), ALL)?;
         }
         let merged = self.wait(&claim, witnesses, &first)?;
         bed.note(Stage::Returned, claim.range(), generation);
+        if looked_at.is_some() {
+            until_visits(bed.system);
+        }
+        drop(looked_at);
         if !race {
             syscall::protect(claim.range(), ALL)?;
         }

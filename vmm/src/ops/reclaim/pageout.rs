@@ -9,9 +9,9 @@ use crate::host::{
 use crate::memory::{Backing, BackingKind};
 use crate::ops::{
     Bed, Done, HostOperation, Operation, OperationError, Rng,
-    bed::until_written,
     eyes::{Eyes, reclaim_of},
     syscall,
+    wait::until_written,
 };
 use nostale_notifier::event::Stage;
 use rand::RngExt;

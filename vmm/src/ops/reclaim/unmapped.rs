@@ -10,7 +10,7 @@ use super::group::{self, Member};
 use crate::host::{facts::Facts, vmstat::Events};
 use crate::memory::{Backing, BackingKind, Span};
 use crate::ops::{
-    Bed, Done, Effect, HostOperation, Made, Operation, OperationError, Rng, bed::until_written, eyes, huge, syscall,
+    Bed, Done, Effect, HostOperation, Made, Operation, OperationError, Rng, eyes, huge, syscall, wait::until_written,
 };
 use nostale_notifier::event::Stage;
 use rand::RngExt;

@@ -1,12 +1,10 @@
 //! `discard`: contents are thrown away under the guest. `MADV_DONTNEED` on private memory, a punched hole in a file.
-//!
-//! The old page goes back to the kernel, where a stale write would hit somebody else's memory. A pipe keeps it visible.
 
-use super::pipe::PagePipe;
+use super::{pipe::PagePipe, thrown::Thrown};
 use crate::live::Plant;
 use crate::memory::{Backing, Span};
 use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall};
-use nostale_notifier::{addr::PAGE_SIZE, event::Stage};
+use nostale_notifier::addr::PAGE_SIZE;
 use rand::RngExt;
 use std::time::Duration;
 
@@ -39,32 +37,15 @@ impl HostOperation for Discard {
         let whole = if bed.arena.backing().is_thp() && rng.random_range(0..8) == 0 { bed.pick_pmd(rng) } else { None };
         let huge = whole.is_some() && !bed.arena.backing().is_shared();
         let Some(claim) = whole.or_else(|| bed.pick(rng, pages, 1)) else { return Ok(Done::Busy) };
-        // A fresh page is told from an old one by its generation, 0.
-        let before = bed.arena.next_generation();
-        if !bed.stamp_generation(claim.range(), before) {
-            return Ok(Done::Busy);
-        }
-        let generation = bed.arena.next_generation();
-        bed.announce(&claim, generation);
-        let held = self.pipe.as_ref().filter(|_| !huge).and_then(|pipe| pipe.hold_some(&claim, rng));
-
-        if bed.is_astray() {
-            // A stamp as new as the operation, as if a write were to come after it.
-            let at = held.map_or(claim.range(), |held| held.range()).start();
-            let _ = bed.arena.store_stamp(at, generation);
-        }
-        bed.note(Stage::OperationStart, claim.range(), generation);
+        // Of a huge page none is held: readers are to come at once.
+        let pipe = self.pipe.as_ref().filter(|_| !huge);
+        let Some(thrown) = Thrown::begin(bed, &claim, pipe, rng) else { return Ok(Done::Busy) };
         throw_away(bed, &claim)?;
-        bed.note(Stage::Returned, claim.range(), generation);
+        thrown.returned(bed, &claim);
         if huge {
             read_first(bed, &claim);
         }
-        bed.deliver(&claim, generation);
-        if let (Some(pipe), Some(held)) = (&mut self.pipe, held) {
-            bed.dwell(rng);
-            pipe.inspect(bed, &held, generation)?;
-            bed.note(Stage::Witnessed, held.range(), generation);
-        }
+        thrown.end(bed, &claim, self.pipe.as_mut(), rng)?;
         Ok(Done::Pages(claim.range().pages()))
     }
 }

@@ -5,6 +5,7 @@ pub(in crate::ops) mod pipe;
 mod remap;
 mod remap_file_pages;
 mod replace;
+mod thrown;
 mod truncate;
 mod unmap;
 

@@ -1,12 +1,12 @@
 //! `truncate`: the file behind guest memory becomes shorter, and long again. Pages beyond its end are unmapped, private copies of
 //! them as well, and nobody can reach them until it grows.
 
-use super::pipe::PagePipe;
+use super::{pipe::PagePipe, thrown::Thrown};
 use crate::live::Plant;
 use crate::memory::{Backing, Claim, FramePool, Span};
-use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, syscall};
+use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall, wait::until_written};
 use crate::oracle::dirty::Written;
-use nostale_notifier::{addr::PAGE_SIZE, event::Stage};
+use nostale_notifier::addr::PAGE_SIZE;
 use rand::RngExt;
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -57,35 +57,17 @@ impl HostOperation for Truncate {
         let hot = claim.range().pages().max(HOT).min(bed.arena.pages());
         bed.system.set_hot(bed.arena.pages() - hot, hot);
         until_written(bed.system, &claim.pages().take(4).collect::<Vec<_>>(), 4, PATIENCE);
-        // A fresh page is told from an old one by its generation, 0.
-        let before = bed.arena.next_generation();
-        if !bed.stamp_generation(claim.range(), before) {
-            return Ok(Done::Busy);
-        }
-        let generation = bed.arena.next_generation();
-        bed.announce(&claim, generation);
-        let held = self.pipe.as_ref().and_then(|pipe| pipe.hold_some(&claim, rng));
-        if bed.is_astray() {
-            // A stamp as new as the operation, as if a write were to come after it.
-            let at = held.map_or(claim.range(), |held| held.range()).start();
-            let _ = bed.arena.store_stamp(at, generation);
-        }
+        let Some(thrown) = Thrown::begin(bed, &claim, self.pipe.as_ref(), rng) else { return Ok(Done::Busy) };
         let (fd, full) = (bed.arena.file_fd(), end.end() * PAGE_SIZE);
-        bed.note(Stage::OperationStart, claim.range(), generation);
         syscall::truncate(claim.range(), fd, end.start() * PAGE_SIZE)?;
         let written = Written::since(bed.system, claim.pages());
-        bed.note(Stage::Returned, claim.range(), generation);
+        thrown.returned(bed, &claim);
         pool.forget();
         bed.dwell(rng);
         bed.judge_closed("the file ended before it", &written.must_be_dirty(bed.system));
         syscall::truncate(claim.range(), fd, full)?;
         drop(pool);
-        bed.deliver(&claim, generation);
-        if let (Some(pipe), Some(held)) = (&mut self.pipe, held) {
-            bed.dwell(rng);
-            pipe.inspect(bed, &held, generation)?;
-            bed.note(Stage::Witnessed, held.range(), generation);
-        }
+        thrown.end(bed, &claim, self.pipe.as_mut(), rng)?;
         Ok(Done::Pages(claim.range().pages()))
     }
 }

@@ -1,9 +1,9 @@
 //! `unmap`: `munmap` of pages in use, and a new mapping in the same place. Whoever comes by in between meets a hole.
 
-use super::pipe::PagePipe;
+use super::{pipe::PagePipe, thrown::Thrown};
 use crate::live::Plant;
 use crate::memory::{Backing, Frame, Retired, Span};
-use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, syscall};
+use crate::ops::{Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, syscall, wait::until_written};
 use crate::oracle::dirty::Written;
 use nostale_guest::page::GENERATION;
 use nostale_notifier::event::Stage;
@@ -91,28 +91,10 @@ fn shared(bed: &Bed<'_>, claim: &Span, rng: &mut Rng) -> Result<(), OperationErr
 impl Unmap {
     /// The old pages are gone for good; a pipe may still see them.
     fn private(&mut self, bed: &Bed<'_>, claim: &Span, rng: &mut Rng) -> Result<bool, OperationError> {
-        // A fresh page is told from an old one by its generation, 0.
-        let before = bed.arena.next_generation();
-        if !bed.stamp_generation(claim.range(), before) {
-            return Ok(false);
-        }
-        let generation = bed.arena.next_generation();
-        bed.announce(claim, generation);
-        let held = self.pipe.as_ref().and_then(|pipe| pipe.hold_some(claim, rng));
-        if bed.is_astray() {
-            // A stamp as new as the operation, as if a write were to come after it.
-            let at = held.map_or(claim.range(), |held| held.range()).start();
-            let _ = bed.arena.store_stamp(at, generation);
-        }
-        bed.note(Stage::OperationStart, claim.range(), generation);
+        let Some(thrown) = Thrown::begin(bed, claim, self.pipe.as_ref(), rng) else { return Ok(false) };
         hole(bed, claim, rng, |rng| bed.dwell(rng))?;
-        bed.note(Stage::Returned, claim.range(), generation);
-        bed.deliver(claim, generation);
-        if let (Some(pipe), Some(held)) = (&mut self.pipe, held) {
-            bed.dwell(rng);
-            pipe.inspect(bed, &held, generation)?;
-            bed.note(Stage::Witnessed, held.range(), generation);
-        }
+        thrown.returned(bed, claim);
+        thrown.end(bed, claim, self.pipe.as_mut(), rng)?;
         Ok(true)
     }
 }

@@ -36,7 +36,7 @@ struct Move {
 
 impl HostOperation for Move {
     fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
-        let whole = if bed.arena.backing().is_thp() && rng.random_range(0..4) == 0 { bed.pick_pmd(rng) } else { None };
+        let whole = if bed.arena.backing().is_thp() && rng.random_bool(0.5) { bed.pick_pmd(rng) } else { None };
         let pages = if rng.random_bool(0.5) { 1 } else { rng.random_range(2..=16).min(bed.arena.pages()) };
         let huge = match &whole {
             Some(whole) => huge::collapse(whole.range())?,

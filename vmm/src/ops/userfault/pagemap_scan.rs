@@ -7,7 +7,7 @@ use crate::memory::{
     userfault::{Features, Modes, Userfault},
 };
 use crate::ops::{
-    Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, eyes::PAGEMAP, huge, own_vma::OwnVma,
+    Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, eyes::PAGEMAP, huge, own_vma::OwnVma, wait::until_written,
 };
 use crate::oracle::dirty::Written;
 use nostale_notifier::{HvaRange, event::Stage};

@@ -7,7 +7,10 @@
 //! Whatever ends this thread, nobody waits for it any more: the last thing it does is to give back what is registered.
 
 use crate::memory::userfault::{Event, Features, Filled, Modes, Next, PageFault, Stop, Userfault, UserfaultError};
-use crate::ops::{Bed, OperationError};
+use crate::ops::{
+    Bed, OperationError,
+    wait::{until, visits},
+};
 use nix::errno::Errno;
 use nostale_notifier::{
     Hva, HvaRange,
@@ -18,11 +21,11 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{
             AtomicU64,
-            Ordering::{AcqRel, Acquire, Relaxed},
+            Ordering::{AcqRel, Acquire},
         },
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// How long the thread waits before it looks around once more. It is woken by what it waits for; this is in case it is not.
@@ -117,11 +120,8 @@ impl Server {
 
     /// Waits until more than `before` faults were served, or the guest has been to so many other pages that it seems to have no use for these.
     pub(super) fn await_demand(&self, bed: &Bed<'_>, before: u64) {
-        let visits = || bed.system.all_vcpus().map(|vcpu| vcpu.counts.visits.load(Relaxed)).fold(0, u64::wrapping_add);
-        let (then, deadline) = (visits(), Instant::now() + DEMAND);
-        while self.served() == before && visits().wrapping_sub(then) < ELSEWHERE && Instant::now() < deadline {
-            std::thread::sleep(GLANCE);
-        }
+        let then = visits(bed.system);
+        until(DEMAND, GLANCE, || self.served() != before || visits(bed.system).wrapping_sub(then) >= ELSEWHERE);
     }
 
     /// Resolves all pages of the job, asked for or not. Those that others use at the moment are resolved by `in_use`, while faults wait.

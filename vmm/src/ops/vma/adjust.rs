@@ -5,8 +5,8 @@
 
 use crate::memory::{Backing, Span};
 use crate::ops::{
-    Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, bed::until_written, huge,
-    protecting::look_twice::LookTwice, syscall,
+    Bed, Done, Effect, HostOperation, Operation, OperationError, Rng, huge, protecting::look_twice::LookTwice, syscall,
+    wait::until_written,
 };
 use nostale_notifier::{Hva, HvaRange, addr::PAGE_SIZE, event::Stage};
 use rand::RngExt;

@@ -9,9 +9,9 @@ use crate::host::{
 use crate::memory::{Arena, Backing, BackingKind};
 use crate::ops::{
     Bed, Done, Effect, HostOperation, Made, Operation, OperationError, Rng,
-    bed::until_written,
     child::{self, SharedWords},
     eyes::{counted, reclaim_of},
+    wait::until_written,
 };
 use nix::unistd::{ForkResult, Pid, fork};
 use nostale_guest::page::{LINES, counter_offset};

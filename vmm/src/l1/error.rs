@@ -96,6 +96,15 @@ pub enum L1Error {
     },
 }
 
+impl L1Error {
+    /// Whether a machine ended or fell silent before it had done anything that it was to be judged by. Emulated ones do so now and then,
+    /// and another one may not.
+    #[must_use]
+    pub const fn is_loss(&self) -> bool {
+        matches!(self, Self::Died { .. } | Self::Silent { .. } | Self::Lost { .. })
+    }
+}
+
 /// The end of a console, on a line of its own.
 fn last_words(console: &str) -> String {
     let lines: Vec<_> = console.lines().rev().filter(|line| !line.trim().is_empty()).take(4).collect();

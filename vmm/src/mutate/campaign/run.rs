@@ -88,6 +88,30 @@ pub struct Campaign<'a> {
     pub store: Option<Store>,
 }
 
+/// Machines that may be lost before one is ready.
+const LOST: usize = 3;
+
+/// Boots and measures the kernel, again where emulation has lost the machine.
+fn prepare(campaign: &Campaign<'_>, dir: &Path, watching: &dyn Watching) -> Result<Prepared, CampaignError> {
+    let mut lost = Vec::new();
+    loop {
+        let place = dir.join(format!("machine-{}", lost.len()));
+        let heard = &mut |event: &Event| watching.event(event);
+        match Prepared::new(&campaign.boot, &campaign.settings, &place, heard, &mut |phase| watching.phase(phase)) {
+            Err(CampaignError::L1(error))
+                if error.is_loss() && campaign.boot.installed.accel == Accel::Tcg && lost.len() < LOST =>
+            {
+                lost.push(format!("another machine was needed: {error}"));
+                // Its memory is of no further use; what cannot be removed now goes with the directory.
+                let _ = std::fs::remove_dir_all(&place);
+            }
+            prepared => {
+                return prepared.map(|prepared| Prepared { notes: lost.into_iter().chain(prepared.notes).collect(), ..prepared });
+            }
+        }
+    }
+}
+
 /// Makes the campaign with `dir` for its machines.
 ///
 /// # Errors
@@ -99,9 +123,7 @@ pub fn run(
     watching: &dyn Watching,
 ) -> Result<CampaignReport, CampaignError> {
     let begin = Instant::now();
-    let prepared = Prepared::new(&campaign.boot, &campaign.settings, dir, &mut |event| watching.event(event), &mut |phase| {
-        watching.phase(phase)
-    })?;
+    let prepared = prepare(campaign, dir, watching)?;
     let wanted = wanted(&prepared, &campaign.only)?;
     let work = Work { campaign, prepared: &prepared, dir, interrupted, watching };
     let mut results: Vec<MutantResult> = Vec::new();

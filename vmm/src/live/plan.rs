@@ -63,7 +63,7 @@ impl Scenario {
         self.operations.iter().enumerate().find_map(|(n, one)| {
             let others = self.operations.iter().enumerate().filter(|(other, _)| *other != n);
             let reason = |(_, other): (_, &&'static Operation)| {
-                let reason = (one.rejects)(other, other.on(self.backing))?;
+                let reason = (one.rejects)(other, self.backing)?;
                 Some(format!("{} does not go with {}: {reason}", other.name, one.name))
             };
             { others }.find_map(reason)

@@ -236,7 +236,7 @@ fn complete(failure: VcpuFailure, fd: &mut VcpuFd) -> VcpuFailure {
 }
 
 /// Waits for `thread` to end, interrupting KVM_RUN again and again (a signal that arrives just before the entry is lost).
-pub(super) fn join_within(thread: std::thread::JoinHandle<()>, bound: Duration) -> Result<(), std::thread::JoinHandle<()>> {
+pub(crate) fn join_within(thread: std::thread::JoinHandle<()>, bound: Duration) -> Result<(), std::thread::JoinHandle<()>> {
     use std::os::unix::thread::JoinHandleExt;
     let deadline = Instant::now() + bound;
     while !thread.is_finished() {
@@ -256,7 +256,7 @@ pub(super) fn kick_signal() -> i32 {
 }
 
 /// Makes the kick signal interrupt system calls and do nothing else.
-pub(super) fn install_kick() {
+pub(crate) fn install_kick() {
     extern "C" fn nothing(_: i32) {}
     // SAFETY: an empty handler is async-signal-safe; without SA_RESTART, KVM_RUN returns EINTR.
     unsafe {

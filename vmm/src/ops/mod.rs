@@ -120,8 +120,8 @@ pub struct Operation {
     pub machine: Demands,
     /// The planted faults that only some operations can show, of those that this one can.
     pub faults: &'static [Plant],
-    /// Why it cannot run beside another operation that does this to contents, if so.
-    pub rejects: fn(&Operation, Effect) -> Option<&'static str>,
+    /// Why it cannot run beside another operation on this backing, if so.
+    pub rejects: fn(&Operation, Backing) -> Option<&'static str>,
     /// Host settings that are held while it runs.
     pub settings: fn(&Facts, Backing) -> Vec<Setting>,
     /// Makes one for an arena.

@@ -52,6 +52,9 @@ pub enum OperationError {
     /// A userfaultfd, or a request to it.
     #[error(transparent)]
     Userfault(#[from] UserfaultError),
+    /// A request to the kernel that did not end though it was interrupted.
+    #[error("a write to {0} does not end, though it was interrupted")]
+    Unresponsive(&'static str),
     /// The thread that served faults has ended before the operation.
     #[error("the thread that serves faults has ended without being told to")]
     HandlerDied,
@@ -78,7 +81,13 @@ impl OperationError {
     /// Whether somebody did not come back: the kernel's doing, not a refusal.
     #[must_use]
     pub const fn is_hang(&self) -> bool {
-        matches!(self, Self::Call { errno: Errno::ETIMEDOUT, .. } | Self::Kvm { errno: Errno::ETIMEDOUT, .. } | Self::Stuck(_))
+        matches!(
+            self,
+            Self::Call { errno: Errno::ETIMEDOUT, .. }
+                | Self::Kvm { errno: Errno::ETIMEDOUT, .. }
+                | Self::Stuck(_)
+                | Self::Unresponsive(_)
+        )
     }
 
     /// What an error of `what`, a file that the operation works through, becomes.

@@ -9,7 +9,7 @@ use std::{fs, io, path::PathBuf};
 pub struct MemoryGroups {
     /// The directory below which groups are made.
     pub root: String,
-    /// Version 2, with `memory.reclaim`; otherwise version 1, with `memory.limit_in_bytes`.
+    /// Version 2, with `memory.reclaim`; otherwise version 1, with `memory.force_empty`.
     pub unified: bool,
     /// Whether groups can be made to give memory back. Those of version 1 always can, those of version 2 since Linux 5.19. The
     /// file is in every group but the root.

@@ -30,9 +30,10 @@ const QUIET_ARGUED: usize = 2;
 
 /// Judges trials of a mutant; `argued` says whether there is an argument that nobody can notice it.
 ///
-/// A mutant is killed when two trials saw it by more than a lack of progress, or by that more often than not; and it is seen by nobody when three saw nothing; one that was seen once and then not gets more
-/// trials. One that was seen once, and of which no machine ever came to its end, is killed as well. A trial whose control raised an
-/// alarm says nothing about the mutant, nor does one whose machine ended without a mark of it.
+/// A mutant is killed when two trials saw it by more than a lack of progress, or by that more often than not. It is seen by nobody when
+/// three trials saw nothing; one that was seen once and then not gets more. One of which no machine ever came to its end is killed as
+/// well, if it was seen once, or nearly all controls did. A trial whose control raised an alarm says nothing about the mutant, nor does
+/// one whose machine ended without a mark of it.
 #[must_use]
 pub fn judge(trials: &[Trial], argued: bool) -> Judgement {
     let kills: Vec<&Kill> = trials.iter().filter_map(kill).collect();
@@ -56,9 +57,13 @@ pub fn judge(trials: &[Trial], argued: bool) -> Judgement {
     }
     // Seen once, and never once gone unseen: the other machines ended in ways that emulation has, too, but so seldom that all of these
     // together are the mutant's doing.
-    let cut_short = trials.iter().filter(|trial| matches!(trial.outcome, Some(Outcome::Unclear { .. }))).count();
-    if let Some(first) = kills.first().filter(|_| quiet == 0 && kills.len() + cut_short > CUT_SHORT) {
+    let cut_short: Vec<Kill> = trials.iter().filter_map(cut_short).collect();
+    if let Some(first) = kills.first().filter(|_| quiet == 0 && kills.len() + cut_short.len() > CUT_SHORT) {
         return Judgement::Killed((*first).clone());
+    }
+    // Some more of them, and nobody need have seen anything: a kernel that waits for a notification without an end may say no more.
+    if let Some(last) = cut_short.last().filter(|_| quiet == 0 && cut_short.len() > CUT_SHORT + 1) {
+        return Judgement::Killed(last.clone());
     }
     let unclear = trials.iter().rev().find_map(|trial| match &trial.outcome {
         Some(Outcome::Unclear { why }) => Some(why.clone()),
@@ -72,6 +77,19 @@ pub fn judge(trials: &[Trial], argued: bool) -> Judgement {
     Judgement::Flaky(match kills.first() {
         Some(kill) => format!("seen in {} of {} trials, by {}{others}", kills.len(), trials.len(), kill.oracle),
         None => format!("seen in none of {} trials, and {quiet} of them came to their end{others}", trials.len()),
+    })
+}
+
+/// What a trial that ended before its time, after a control that did not, says of the mutant: little, by itself.
+fn cut_short(trial: &Trial) -> Option<Kill> {
+    let Some(Outcome::Unclear { why }) = &trial.outcome else { return None };
+    let (scenario, backing) = trial.scenarios.first().and_then(|name| name.split_once(" on ")).unwrap_or_default();
+    Some(Kill {
+        oracle: Oracle::Progress.name().to_owned(),
+        scenario: scenario.to_owned(),
+        backing: backing.to_owned(),
+        seconds: trial.seconds,
+        detail: format!("no machine came to its end; this one: {why}"),
     })
 }
 
@@ -165,7 +183,8 @@ mod tests {
     fn machines_that_never_come_to_their_end_confirm_what_was_seen_once() {
         let cut = |first| judge(&[first, unclear(), unclear(), trial(None), unclear(), unclear()], false);
         assert!(matches!(cut(killed()), Judgement::Killed(kill) if kill.oracle == "finality"));
-        assert!(matches!(cut(unclear()), Judgement::Flaky(_)), "nobody saw it");
+        assert!(matches!(cut(unclear()), Judgement::Killed(kill) if kill.oracle == "progress"), "five of six, and no other");
+        assert!(matches!(cut(trial(None)), Judgement::Flaky(_)), "too few");
         let few = judge(&[killed(), unclear(), unclear(), trial(None), trial(None), trial(None)], false);
         assert!(matches!(few, Judgement::Flaky(_)), "{few:?}");
     }

@@ -26,10 +26,10 @@ const LONG_STAY: Duration = Duration::from_millis(500);
 /// What all of them have in common.
 const USUAL: Operation = Operation {
     machine: Demands { tracking: Some(Tracking::Log), ..Demands::VM },
-    rejects: |other, effect| {
+    rejects: |other, backing| {
         if other.machine.vm {
             Some("it changes the memslots or reads the dirty log that the migration goes by")
-        } else if effect != Effect::Preserves {
+        } else if other.on(backing) != Effect::Preserves {
             Some("it replaces contents, and a guest that is away has its own")
         } else {
             None

@@ -1,5 +1,8 @@
 //! `reclaim`: the kernel looks for memory to take and finds the guest's. The whole process is in a control group of its own, which
-//! is asked to give back (`memory.reclaim`), or given less for a moment (`memory.limit_in_bytes`, version 1).
+//! is asked to give back (`memory.reclaim`), or everything for a moment (`memory.force_empty`, version 1).
+//!
+//! Version 1 could be given a lower limit for a moment instead. But while it is in force a page that the kernel itself wants for the
+//! process may be refused it, that of a thread's restartable sequence, say: then the kernel kills the process (kernel/rseq.c).
 
 use super::pageout;
 use crate::host::{
@@ -7,6 +10,7 @@ use crate::host::{
     knobs::{Knob, Setting},
     vmstat::Events,
 };
+use crate::machine::{install_kick, join_within};
 use crate::memory::Backing;
 use crate::ops::{
     Bed, Done, HostOperation, Made, Operation, OperationError, Rng,
@@ -16,8 +20,10 @@ use crate::ops::{
 use nostale_notifier::{HvaRange, addr::PAGE_SIZE, event::Stage};
 use rand::RngExt;
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -36,11 +42,12 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
 
 /// Version 2: bytes that are to be reclaimed.
 const RECLAIM: &str = "memory.reclaim";
-/// Version 1: bytes that a group may have, and has.
-const LIMIT: &str = "memory.limit_in_bytes";
-const USED: &str = "memory.usage_in_bytes";
-/// Version 1: with 1 nobody is killed who finds nothing to reclaim; he waits for the limit to be raised, which is soon.
-const PATIENT: (&str, &str) = ("memory.oom_control", "1");
+/// Version 1: all that can be is reclaimed, until whoever asked for it is interrupted.
+const EMPTY: &str = "memory.force_empty";
+/// What a page may take to be reclaimed, where only time can be asked for.
+const A_PAGE: Duration = Duration::from_micros(40);
+/// How long the kernel may take to notice that it is interrupted: it looks after each few pages.
+const INTERRUPTED: Duration = Duration::from_secs(10);
 /// Pages that are looked at.
 const LOOK: u64 = 65536;
 /// Most that is asked for at once, in pages.
@@ -89,7 +96,7 @@ impl HostOperation for Reclaim {
         let before = self.eyes.before(self.seen, self.events)?;
         bed.note(Stage::OperationStart, bed.arena.home(), 0);
         let from = Instant::now();
-        self.group.reclaim(pages * PAGE_SIZE)?;
+        self.group.reclaim(pages)?;
         self.most = if from.elapsed() > LONG { (self.most / 2).max(1) } else { (self.most * 2).min(MOST) };
         let gone = self.eyes.gone(&before)?;
         bed.note(Stage::Returned, bed.arena.home(), 0);
@@ -125,30 +132,35 @@ impl Member {
         let own = own.map_err(OperationError::io("/proc/self/cgroup"))?;
         let home = PathBuf::from(format!("{}{}", groups.root, current(&own, unified).unwrap_or("/")));
         let member = Self { dir, home, unified };
-        if !unified {
-            write("forbidding the kernel to kill in a control group", &member.dir.join(PATIENT.0), PATIENT.1)?;
-        }
+        // Whoever asks the kernel for something without an end is interrupted.
+        install_kick();
         write("joining a memory control group", &member.dir.join("cgroup.procs"), &std::process::id().to_string())?;
         Ok(member)
     }
 
     /// How it is asked to give memory back.
     pub(super) fn method(&self) -> &'static str {
-        if self.unified { RECLAIM } else { LIMIT }
+        if self.unified { RECLAIM } else { EMPTY }
     }
 
-    /// Asks the kernel to take `bytes` from the group. It takes what it likes, and may take less.
-    pub(super) fn reclaim(&self, bytes: u64) -> Result<(), OperationError> {
+    /// Asks the kernel to take `pages` pages from the group. It takes which it likes, and may take fewer; where it cannot be told how
+    /// many, it takes what it gets hold of in about the time that these would take.
+    pub(super) fn reclaim(&self, pages: u64) -> Result<(), OperationError> {
         if self.unified {
-            return gently(fs::write(self.dir.join(RECLAIM), bytes.to_string()));
+            return gently(fs::write(self.dir.join(RECLAIM), (pages * PAGE_SIZE).to_string()));
         }
-        let what = "the memory that a control group uses";
-        let used = fs::read_to_string(self.dir.join(USED)).map_err(OperationError::io(what))?;
-        let used: u64 = used.trim().parse().unwrap_or(u64::MAX);
-        let lowered = fs::write(self.dir.join(LIMIT), used.saturating_sub(bytes).to_string());
-        // At once: whoever wants a page meanwhile has to reclaim one first, but nobody should be without.
-        write("giving a control group its memory back", &self.dir.join(LIMIT), "-1")?;
-        gently(lowered)
+        let path = self.dir.join(EMPTY);
+        let (tell, told) = mpsc::channel();
+        let asker = std::thread::spawn(move || {
+            // Once: who is interrupted is not to go on.
+            let asked = fs::OpenOptions::new().write(true).open(path).and_then(|mut file| file.write(b"0"));
+            let _ = tell.send(asked.map(drop));
+        });
+        let asked = told.recv_timeout(A_PAGE * pages.min(u64::from(u32::MAX)) as u32);
+        if join_within(asker, INTERRUPTED).is_err() {
+            return Err(OperationError::Unresponsive(EMPTY));
+        }
+        gently(asked.or_else(|_| told.recv()).unwrap_or(Ok(())))
     }
 }
 

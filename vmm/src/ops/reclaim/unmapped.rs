@@ -87,7 +87,7 @@ impl HostOperation for Unmapped {
 impl Unmapped {
     /// Has as much reclaimed as the span is large, and gives how many of its pages are gone. Those that guests want are back at once.
     fn reclaim(&self, span: &Span, before: u64) -> Result<u64, OperationError> {
-        self.group.reclaim(span.range().bytes())?;
+        self.group.reclaim(span.range().pages())?;
         let absent = syscall::absent(span.range())?;
         Ok(absent.min(eyes::counted(Events::RECLAIMED)?.saturating_sub(before)))
     }

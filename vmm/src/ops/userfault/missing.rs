@@ -29,6 +29,11 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
         facts.need_uffd()?;
         if backing.is_shared() { facts.need_uffd_feature(wanted(backing)) } else { facts.need_mremap_dontunmap() }
     },
+    rejects: |other, backing| match other.name {
+        // A hole in a file is everybody's, and faults come here from our own mapping alone: who reads elsewhere fills it with zeroes.
+        "gather" if backing.is_shared() => Some("its children would read the holes that are left for faults to fill"),
+        _ => None,
+    },
     make: |bed, _| Ok(Box::new(Missing { server: Server::start(wanted(bed.arena.backing()))? })),
     faults: &[Plant::StrayWrite],
     ..Operation::USUAL

@@ -294,6 +294,18 @@ mod tests {
     }
 
     #[test]
+    fn whoever_would_disturb_another_is_told_why_and_only_where_he_would() {
+        let why = |ops: &str, backing: &str| {
+            let named = plan(Some(&owned(&[ops])), Some(&owned(&[backing]))).expect("known");
+            named[0].inapplicable().map(Cow::into_owned)
+        };
+        let reason = why("gather+uffd-missing", "memfd").expect("its children read holes");
+        assert!(reason.starts_with("gather does not go with uffd-missing: "), "{reason}");
+        assert_eq!(why("gather+uffd-missing", "anon"), None, "children have holes of their own there");
+        assert!(why("remap+live-migrate", "memfd").is_some_and(|reason| reason.contains("it replaces contents")));
+    }
+
+    #[test]
     fn what_was_asked_for_by_name_is_kept_so_that_its_reason_is_shown() {
         let named = plan(Some(&owned(&["remap"])), Some(&owned(&["anon"]))).expect("known");
         assert!(named[0].inapplicable().is_some());

@@ -46,8 +46,9 @@ const RECLAIM: &str = "memory.reclaim";
 const EMPTY: &str = "memory.force_empty";
 /// What a page may take to be reclaimed, where only time can be asked for.
 const A_PAGE: Duration = Duration::from_micros(40);
-/// How long the kernel may take to notice that it is interrupted: it looks after each few pages.
-const INTERRUPTED: Duration = Duration::from_secs(10);
+/// How long the kernel may take to notice that it is interrupted. It looks after each few pages that it has reclaimed, and on a busy host
+/// has a hard time to find any: 10 s were not enough once for 22 operations at the same pages.
+const INTERRUPTED: Duration = Duration::from_secs(30);
 /// Pages that are looked at.
 const LOOK: u64 = 65536;
 /// Most that is asked for at once, in pages.

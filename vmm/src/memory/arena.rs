@@ -352,7 +352,14 @@ impl Arena {
         let base = self.frame_hva(frame).ok_or(Fault(Hva::new(u64::from(frame.0) * PAGE_SIZE)))?;
         let at = Hva::new(base.get() + word_offset(line));
         // SAFETY: inside the witness, which is mapped as long as `self`.
-        unsafe { self.primary.store(at, value) }
+        unsafe { self.primary.store(at, value) }?;
+        // A write like any other to whoever copies the guest's memory, though it comes from beside it.
+        if let Some(devices) = self.devices()
+            && let Some(page) = self.frames.iter().position(|known| known.load(Relaxed) == frame.0)
+        {
+            devices.wrote(page as u64);
+        }
+        Ok(())
     }
 
     fn store(&self, at: Hva, value: u64) -> Result<(), Fault> {

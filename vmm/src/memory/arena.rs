@@ -452,4 +452,13 @@ mod tests {
         let error = Arena::new(Backing::FILE_SHARED, 1 << 40, &std::env::temp_dir()).expect_err("no disk is that large");
         assert!(error.to_string().contains("cannot make a backing file"), "{error}");
     }
+
+    #[test]
+    fn a_word_stored_beside_the_guests_mapping_is_in_the_devices_log() {
+        let arena = Arena::new(Backing::MEMFD, 64, Path::new("/")).expect("memory");
+        arena.use_devices();
+        let devices = arena.devices().expect("just asked for");
+        arena.store_frame_word(arena.frame_of(5).expect("shared"), 0, 1).expect("mapped");
+        assert_eq!(devices.harvest(), [1 << 5]);
+    }
 }

@@ -53,7 +53,7 @@ impl Facts {
         }
     }
 
-    /// The same, of version 2: where it is told what is to be reclaimed, instead of what it may keep.
+    /// The same, of version 2: where the kernel is told how much is to be reclaimed.
     pub fn need_unified_memory_group(&self) -> Result<(), Need> {
         self.need_memory_group()?;
         match &self.memory_groups {

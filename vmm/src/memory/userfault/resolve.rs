@@ -49,8 +49,7 @@ impl Userfault {
         let mut unregister = range_of(range);
         // SAFETY: the kernel reads `unregister`; guest memory alone is named (see above).
         let done = unsafe { abi::unregister(self.raw(), &raw mut unregister) };
-        // The kernel wakes those who wait for missing pages, and forgets the others (mm/userfaultfd.c and before 6.9
-        // fs/userfaultfd.c, userfaultfd_unregister).
+        // The kernel wakes those who wait for missing pages, and forgets the others (fs/userfaultfd.c, userfaultfd_unregister).
         let awake = self.wake(range);
         done.map_err(failed("UFFDIO_UNREGISTER", range)).and(awake)
     }

@@ -1,8 +1,8 @@
 //! `reclaim`: the kernel looks for memory to take and finds the guest's. The whole process is in a control group of its own, which
 //! is asked to give back (`memory.reclaim`), or everything for a moment (`memory.force_empty`, version 1).
 //!
-//! Version 1 could be given a lower limit for a moment instead. But while it is in force a page that the kernel itself wants for the
-//! process may be refused it, that of a thread's restartable sequence, say: then the kernel kills the process (kernel/rseq.c).
+//! Version 1 could be given a lower limit for a moment instead. Runs that did so died of a SIGSEGV that no handler saw: presumably a page
+//! that the kernel itself wants for the process was refused meanwhile, that of a thread's restartable sequence (kernel/rseq.c), say.
 
 use super::pageout;
 use crate::host::{

@@ -35,6 +35,7 @@ impl Bench {
             stall_bound: Duration::from_secs(30),
             plant,
             until_violation: false,
+            idle_is_fine: false,
             layout: None,
         }
     }

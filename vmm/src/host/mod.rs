@@ -4,4 +4,5 @@ pub mod clock;
 pub mod facts;
 pub mod kmsg;
 pub mod knobs;
+pub(crate) mod task;
 pub(crate) mod vmstat;

@@ -33,6 +33,9 @@ pub struct Config {
     pub plant: Option<Plant>,
     /// Whether to stop at the first violation: the scenario at once, and with it the run.
     pub until_violation: bool,
+    /// Whether an operation of several may find nothing to do, or nothing any more, while the others go on: so in a round of a storm,
+    /// which counts what was done over all of them.
+    pub idle_is_fine: bool,
     /// How memory appears in the guest; otherwise each scenario draws one.
     pub layout: Option<Layout>,
 }
@@ -120,6 +123,7 @@ impl Choices {
             stall_bound: self.stall_bound,
             plant: self.plant,
             until_violation: self.until_violation,
+            idle_is_fine: false,
             layout: self.layout,
         })
     }

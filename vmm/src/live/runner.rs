@@ -92,6 +92,7 @@ impl<'a> Runner<'a> {
         if scenario.backing.is_large() && result.operations > 0 && result.huge_bytes == 0 {
             self.note(format!("{scenario}: the kernel gave no huge page, so this tested small ones"));
         }
+        result.remarks.iter().for_each(|remark| self.note(remark.clone()));
         self.log.judge(scenario, &mut result, &mut self.notes, hooks);
         Ok(result)
     }

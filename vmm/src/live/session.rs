@@ -55,7 +55,7 @@ pub enum SessionError {
 
 /// How often the run is looked at while it goes on.
 const TICK: Duration = Duration::from_millis(20);
-/// How long threads may take to stop, at least.
+/// How long threads that get nothing done may take to stop, at least.
 const STOP_BOUND: Duration = Duration::from_secs(10);
 
 struct SessionObserver {
@@ -191,6 +191,7 @@ impl<'a> Session<'a> {
         let replaces = scenario.effects().any(|effect| effect != Effect::Preserves);
         let names = scenario.operations.iter().map(|operation| operation.name).collect();
         let mut ground = Ground::new(arena, system, names, config.plant, held.knobs.clone());
+        ground.goes_on = config.idle_is_fine;
         let operations = scenario.operations.iter().enumerate();
         let operations = operations.map(|(n, operation)| (operation.make)(&ground.bed(n), facts)).collect::<Result<_, _>>()?;
         let lies = config.plant == Some(Plant::UnwrittenValue);
@@ -294,7 +295,7 @@ impl<'a> Session<'a> {
         let ended = threads.end_operations(self.bound());
         if !ended.stuck.is_empty() {
             let names = ended.stuck.join(", ");
-            watching.stuck.get_or_insert(format!("{names} did not return from the kernel within {:?}", self.bound()));
+            watching.stuck.get_or_insert(format!("no return from the kernel: {names}"));
         }
         // An operation that failed may have left its pages away, where nobody can get on.
         if ended.failed.is_empty() {

@@ -6,7 +6,10 @@ use super::{
     writer::{self, HostWriter},
 };
 use crate::{
-    host::knobs::Knobs,
+    host::{
+        knobs::Knobs,
+        task::{Patience, Task},
+    },
     machine::{AWAY, Vm},
     memory::{Arena, System},
     migration::Log,
@@ -48,6 +51,8 @@ pub(super) struct Ground {
     /// New pages that third threads saw first.
     pub(super) sightings: AtomicU64,
     pub(super) plant: Option<Plant>,
+    /// Whether the others go on when one operation finds nothing to do any more.
+    pub(super) goes_on: bool,
     knobs: Option<Knobs>,
     stop_operations: AtomicBool,
     stop_writers: AtomicBool,
@@ -73,6 +78,7 @@ impl Ground {
             operations: names.into_iter().map(|name| (name, Tally::default())).collect(),
             sightings: AtomicU64::new(0),
             plant,
+            goes_on: false,
             knobs,
             stop_operations: AtomicBool::new(false),
             stop_writers: AtomicBool::new(false),
@@ -153,19 +159,22 @@ impl Threads {
         self.operations.iter().all(|(_, thread)| thread.is_finished())
     }
 
-    /// Ends the operations. Those that do not return within `bound` are left behind, with all that they work on.
+    /// Ends the operations. Those that get nothing done for `bound` and do not return are left behind, with all that they work on.
     pub(super) fn end_operations(&mut self, bound: Duration) -> Ended {
         self.ground.stop_operations.store(true, Relaxed);
-        let deadline = Instant::now() + bound;
-        while !self.operations_ended() && Instant::now() < deadline {
+        let tallies = self.ground.operations.iter().map(|(_, tally)| tally);
+        let mut waits: Vec<_> = tallies.map(|tally| Patience::new(Task::thread(tally.thread.load(Relaxed)), bound)).collect();
+        // All of them are looked at, each time.
+        while self.operations.iter().zip(&mut waits).fold(false, |waits, ((_, thread), wait)| {
+            let over = wait.is_over();
+            waits || !thread.is_finished() && !over
+        }) {
             std::thread::sleep(Duration::from_millis(1));
         }
         let mut ended = Ended::default();
-        for (name, thread) in self.operations.drain(..) {
+        for ((name, thread), wait) in self.operations.drain(..).zip(waits) {
             if !thread.is_finished() {
-                let tally = self.ground.operations.iter().find(|(known, _)| *known == name).map(|(_, tally)| tally);
-                let place = tally.and_then(|tally| whereabouts(tally.thread.load(Relaxed)));
-                ended.stuck.push(place.map_or(name.to_owned(), |place| format!("{name} ({place})")));
+                ended.stuck.push(format!("{name} ({})", wait.told()));
                 continue;
             }
             match thread.join() {
@@ -219,6 +228,7 @@ fn repeat(operation: &mut dyn HostOperation, ground: &Ground, number: usize, see
                 tally.pages.fetch_add(pages, Relaxed);
             }
             Done::Busy => std::thread::sleep(AWAY),
+            Done::Exhausted if ground.goes_on => return Ok(()),
             Done::Exhausted => {
                 // The others alone would go on under a name that promises more.
                 ground.stop_operations.store(true, Relaxed);
@@ -226,38 +236,4 @@ fn repeat(operation: &mut dyn HostOperation, ground: &Ground, number: usize, see
         }
     }
     Ok(())
-}
-
-/// Where in the kernel a thread of ours is: its stack, where we may see it, or the function that it waits in.
-fn whereabouts(thread: i32) -> Option<String> {
-    let read = |file: &str| std::fs::read_to_string(format!("/proc/self/task/{thread}/{file}")).ok();
-    let stack: String = read("stack").unwrap_or_default();
-    // "[<0>] folio_wait_bit_common+0x136/0x330"
-    let frames: Vec<_> = stack.lines().filter_map(|line| line.split_once("] ")?.1.split('+').next()).collect();
-    match frames.as_slice() {
-        [] => read("wchan").filter(|name| !name.is_empty() && name != "0").map(|name| format!("in {name}")),
-        frames => Some(format!("in {}", frames.join(" < "))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::whereabouts;
-
-    #[test]
-    fn a_thread_that_sleeps_is_found_in_the_kernel() {
-        let (tell, told) = std::sync::mpsc::channel();
-        let sleeper = std::thread::spawn(move || {
-            let _ = tell.send(nix::unistd::gettid().as_raw());
-            std::thread::sleep(std::time::Duration::from_secs(1));
-        });
-        let thread = told.recv().expect("it starts");
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        // Where neither file may be read there is nothing to say, and that is no error.
-        if let Some(place) = whereabouts(thread) {
-            assert!(place.contains("sleep"), "{place}");
-        }
-        sleeper.join().expect("no panic");
-        assert_eq!(whereabouts(-1), None);
-    }
 }

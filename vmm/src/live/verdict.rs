@@ -43,7 +43,7 @@ pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> Sc
     let operations: u64 = by_operation.iter().map(|count| count.operations).sum();
     let sightings = ground.sightings.load(Relaxed);
     let migration = ground.journeys.lock().unwrap_or_else(PoisonError::into_inner).figures();
-    let Findings { mut violations, counts, stale_writes, witnessed } = ground.watch.take();
+    let Findings { mut violations, counts, stale_writes, witnessed, remarks } = ground.watch.take();
     let stale_reads: u64 = ground.system.all_vcpus().map(|vcpu| vcpu.counts.findings.load(Relaxed)).sum();
     let Watching { stuck, failure, huge_bytes, efaults, .. } = watching;
 
@@ -69,7 +69,7 @@ pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> Sc
         (Verdict::Stuck, Some(format!("no progress: {stuck}")))
     } else if let Some(reason) =
         vacuity::judge(&kvm, visits, operations, scenario.operations.iter().any(|operation| operation.machine.unplugs))
-            .or_else(|| idle(&by_operation))
+            .or_else(|| if config.idle_is_fine { None } else { idle(&by_operation) })
             .or_else(|| unseen(scenario, witnessed, sightings))
     {
         (Verdict::Vacuous, Some(reason))
@@ -108,6 +108,7 @@ pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> Sc
         check_us,
         kvm,
         storm: None,
+        remarks: remarks.into_iter().map(str::to_owned).collect(),
         violations,
         replay: replay(scenario, config, Some(layout), seconds),
     }

@@ -26,7 +26,7 @@ pub use slots::{Change, Memslots, Mmio, SlotError};
 pub use state::{CpuState, StateError};
 pub use stats::{Sample, StatsError};
 pub use suspend::{SuspendError, Vcpus};
-pub(crate) use vcpu::{AWAY, install_kick, join_within};
+pub(crate) use vcpu::{AWAY, install_kick, join_while};
 pub use vcpu::{GuestFinding, Observer};
 pub use view::{VcpuState, VcpuView};
 pub use vm::{Machine, MachineConfig, MachineError, Stuck};

@@ -17,7 +17,7 @@ use std::{
         PoisonError,
         atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Between two tries at a page that is away: whoever took it brings it back, and may need this CPU for it. A sleep and no
@@ -235,12 +235,15 @@ fn complete(failure: VcpuFailure, fd: &mut VcpuFd) -> VcpuFailure {
     }
 }
 
-/// Waits for `thread` to end, interrupting KVM_RUN again and again (a signal that arrives just before the entry is lost).
-pub(crate) fn join_within(thread: std::thread::JoinHandle<()>, bound: Duration) -> Result<(), std::thread::JoinHandle<()>> {
+/// Waits for `thread` to end for as long as there is `patience`, and interrupts it again and again (a signal that arrives just before
+/// KVM_RUN is lost).
+pub(crate) fn join_while(
+    thread: std::thread::JoinHandle<()>,
+    mut patience: impl FnMut() -> bool,
+) -> Result<(), std::thread::JoinHandle<()>> {
     use std::os::unix::thread::JoinHandleExt;
-    let deadline = Instant::now() + bound;
     while !thread.is_finished() {
-        if Instant::now() >= deadline {
+        if !patience() {
             return Err(thread);
         }
         // SAFETY: the thread has not been joined, so its id is valid even if it ended a moment ago.

@@ -272,7 +272,7 @@ impl Machine {
         let mut stuck = Vec::new();
         for index in 0..self.vcpus.len() {
             let Some(thread) = self.vcpus[index].thread.take() else { continue };
-            if vcpu::join_within(thread, deadline.saturating_duration_since(Instant::now())).is_err() {
+            if vcpu::join_while(thread, || Instant::now() < deadline).is_err() {
                 stuck.push((index, self.vm.describe(index)));
             }
         }

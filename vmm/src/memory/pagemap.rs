@@ -28,6 +28,12 @@ impl Entry {
         self.0 >> 63 == 1
     }
 
+    /// Nothing is mapped, nor swapped out, nor on its way from one page to another.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 >> 62 == 0
+    }
+
     /// Written since soft-dirty bits were cleared.
     #[must_use]
     pub const fn is_soft_dirty(self) -> bool {

@@ -1,6 +1,7 @@
 //! Forked children of an operation: waited for, but not for ever, and heard through memory that both share.
 
 use super::{Bed, OperationError};
+use crate::host::task::{Patience, Task};
 use nix::{
     errno::Errno,
     sys::{
@@ -14,22 +15,23 @@ use std::{
     num::NonZeroUsize,
     ptr::NonNull,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-/// How long a child may take before it is killed.
+/// How long a child may get nothing done before it is killed.
 const BOUND: Duration = Duration::from_secs(10);
 
 /// Waits for a child of `operation`, but not for ever.
 pub(super) fn wait(bed: &Bed<'_>, operation: &str, child: Pid) -> Result<(), OperationError> {
     let failed = |call: String, errno| OperationError::Call { call: call.into(), range: bed.arena.home(), errno };
-    let deadline = Instant::now() + BOUND;
+    let mut patience = Patience::new(Task::process(child.as_raw()), BOUND);
     loop {
         match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) if Instant::now() > deadline => {
+            Ok(WaitStatus::StillAlive) if patience.is_over() => {
+                let told = patience.told();
                 let _ = kill(child, Signal::SIGKILL);
                 let _ = waitpid(child, None);
-                return Err(failed(format!("{operation}: the child did not end within {BOUND:?}"), Errno::ETIMEDOUT));
+                return Err(failed(format!("{operation}: the child did not end: {told}"), Errno::ETIMEDOUT));
             }
             Ok(WaitStatus::StillAlive) => std::thread::sleep(Duration::from_micros(50)),
             Ok(WaitStatus::Exited(_, 0)) => return Ok(()),

@@ -53,8 +53,13 @@ pub enum OperationError {
     #[error(transparent)]
     Userfault(#[from] UserfaultError),
     /// A request to the kernel that did not end though it was interrupted.
-    #[error("a write to {0} does not end, though it was interrupted")]
-    Unresponsive(&'static str),
+    #[error("a write to {file} does not end, though it was interrupted: {told}")]
+    Unresponsive {
+        /// What was written to.
+        file: &'static str,
+        /// How it was waited for.
+        told: String,
+    },
     /// The thread that served faults has ended before the operation.
     #[error("the thread that serves faults has ended without being told to")]
     HandlerDied,
@@ -86,7 +91,7 @@ impl OperationError {
             Self::Call { errno: Errno::ETIMEDOUT, .. }
                 | Self::Kvm { errno: Errno::ETIMEDOUT, .. }
                 | Self::Stuck(_)
-                | Self::Unresponsive(_)
+                | Self::Unresponsive { .. }
         )
     }
 

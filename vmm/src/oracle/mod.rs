@@ -16,7 +16,7 @@ use nostale_notifier::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error, ser::SerializeStruct};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -180,6 +180,7 @@ struct Found {
     counts: BTreeMap<Oracle, u64>,
     stale_writes: u64,
     witnessed: u64,
+    remarks: BTreeSet<&'static str>,
 }
 
 /// What all oracles found together.
@@ -193,6 +194,8 @@ pub struct Findings {
     pub stale_writes: u64,
     /// Replaced pages that were looked at again.
     pub witnessed: u64,
+    /// What is worth knowing, though no rule was broken.
+    pub remarks: BTreeSet<&'static str>,
 }
 
 /// What the oracles found so far, and the history to read it against.
@@ -261,11 +264,16 @@ impl Watch {
         lock(&self.found).witnessed += 1;
     }
 
+    /// Something is worth knowing, though no rule is broken.
+    pub fn remark(&self, remark: &'static str) {
+        lock(&self.found).remarks.insert(remark);
+    }
+
     /// Everything found so far; the watch starts afresh.
     #[must_use]
     pub fn take(&self) -> Findings {
         self.tripped.store(false, Relaxed);
-        let Found { kept, counts, stale_writes, witnessed } = std::mem::take(&mut *lock(&self.found));
-        Findings { violations: kept, counts, stale_writes, witnessed }
+        let Found { kept, counts, stale_writes, witnessed, remarks } = std::mem::take(&mut *lock(&self.found));
+        Findings { violations: kept, counts, stale_writes, witnessed, remarks }
     }
 }

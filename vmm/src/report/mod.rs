@@ -217,6 +217,9 @@ pub struct ScenarioResult {
     /// The rounds, of a storm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storm: Option<StormResult>,
+    /// What is worth knowing of the host, though no rule was broken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
     /// The first violations, with what is needed to look into them.
     pub violations: Vec<Violation>,
     /// The line that replays this scenario.
@@ -257,6 +260,7 @@ impl ScenarioResult {
             check_us: 0.0,
             kvm: Sample::default(),
             storm: None,
+            remarks: Vec::new(),
             violations: Vec::new(),
             replay,
         }

@@ -13,11 +13,13 @@ pub use event::{Event, Next, PageFault, Stop};
 pub use features::{Features, Modes};
 pub use resolve::Filled;
 
+use super::Pagemap;
 use nix::errno::Errno;
 use nostale_notifier::HvaRange;
 use std::{
     fs::OpenOptions,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    sync::atomic::AtomicU64,
 };
 use thiserror::Error;
 
@@ -49,6 +51,9 @@ pub enum UserfaultError {
     /// An event that this program does not know.
     #[error("userfaultfd reports event {0:#x}, which nobody asked for")]
     UnknownEvent(u8),
+    /// What shows where pages really are.
+    #[error("/proc/self/pagemap: {0}")]
+    Pagemap(Errno),
     /// The descriptor that tells a server to end.
     #[error("an eventfd to end a server of faults: {0}")]
     Stop(Errno),
@@ -61,6 +66,8 @@ pub enum UserfaultError {
 pub struct Userfault {
     fd: OwnedFd,
     offered: Features,
+    pagemap: Pagemap,
+    misreported: AtomicU64,
 }
 
 impl Userfault {
@@ -70,8 +77,10 @@ impl Userfault {
     /// When there is none for faults taken in the kernel, or it lacks a feature.
     pub fn open(features: Features) -> Result<Self, UserfaultError> {
         let fd = from_call(0).or_else(|errno| from_device().map_err(|_| errno)).map_err(UserfaultError::Refused)?;
+        let pagemap =
+            Pagemap::open().map_err(|error| UserfaultError::Pagemap(Errno::from_raw(error.raw_os_error().unwrap_or(0))));
         match handshake(&fd, features) {
-            Ok(offered) => Ok(Self { fd, offered }),
+            Ok(offered) => Ok(Self { fd, offered, pagemap: pagemap?, misreported: AtomicU64::new(0) }),
             Err(Errno::EINVAL) => {
                 // A descriptor takes part in one handshake only, so what is missing is learnt from another.
                 let other = from_call(0).or_else(|_| from_device()).map_err(UserfaultError::Refused)?;

@@ -7,6 +7,7 @@ use super::{Modes, Userfault, UserfaultError, abi};
 use linux_raw_sys::general as uapi;
 use nix::errno::Errno;
 use nostale_notifier::{Hva, HvaRange, addr::PAGE_SIZE};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What became of a request to fill in pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl Userfault {
     pub fn copy(&self, to: Hva, from: &[u8], protected: bool) -> Result<Filled, UserfaultError> {
         let pages = from.len() as u64 / PAGE_SIZE;
         let mode = if protected { u64::from(uapi::UFFDIO_COPY_MODE_WP) } else { 0 };
-        steps("UFFDIO_COPY", to, pages, |at, offset, bytes| {
+        steps("UFFDIO_COPY", to, 0, pages, |at, offset, bytes| {
             let src = from.as_ptr() as u64 + offset;
             let mut copy = abi::uffdio_copy { dst: at.get(), src, len: bytes, mode, copy: 0 };
             // SAFETY: the kernel reads and writes `copy`, reads `from`, and fills missing pages of guest memory alone (see above).
@@ -85,7 +86,7 @@ impl Userfault {
     /// # Errors
     /// As for [`Self::copy`].
     pub fn zeropage(&self, range: HvaRange) -> Result<Filled, UserfaultError> {
-        steps("UFFDIO_ZEROPAGE", range.start(), range.pages(), |at, _, len| {
+        steps("UFFDIO_ZEROPAGE", range.start(), 0, range.pages(), |at, _, len| {
             let range = abi::uffdio_range { start: at.get(), len };
             let mut zero = abi::uffdio_zeropage { range, mode: 0, zeropage: 0 };
             // SAFETY: the kernel reads and writes `zero`, and fills missing pages of guest memory alone (see above).
@@ -98,7 +99,7 @@ impl Userfault {
     /// # Errors
     /// As for [`Self::copy`]; EFAULT where the file has no page.
     pub fn continue_(&self, range: HvaRange) -> Result<Filled, UserfaultError> {
-        steps("UFFDIO_CONTINUE", range.start(), range.pages(), |at, _, len| {
+        steps("UFFDIO_CONTINUE", range.start(), 0, range.pages(), |at, _, len| {
             let range = abi::uffdio_range { start: at.get(), len };
             let mut minor = abi::uffdio_continue { range, mode: 0, mapped: 0 };
             // SAFETY: the kernel reads and writes `minor`, and maps pages of the file that is mapped there anyway.
@@ -112,12 +113,29 @@ impl Userfault {
     /// EINVAL where the two mappings do not agree, and the like. A page that is there already (EEXIST), missing at the other end
     /// (ENOENT) or in use by others (EBUSY) is no error.
     pub fn move_pages(&self, from: HvaRange, to: Hva) -> Result<Filled, UserfaultError> {
-        steps("UFFDIO_MOVE", to, from.pages(), |at, offset, len| {
+        let request = |at: Hva, offset, len| {
             let src = from.start().get() + offset;
             let mut request = abi::uffdio_move { dst: at.get(), src, len, mode: 0, move_: 0 };
             // SAFETY: the kernel reads and writes `request`; both places are guest memory (see above).
             (unsafe { abi::move_pages(self.raw(), &raw mut request) }, request.move_)
-        })
+        };
+        let source = |page| self.pagemap.entries(from.part(page, 1)?).ok()?.first().copied();
+        let before = self.pagemap.entries(from).unwrap_or_default();
+        let moved = |page| {
+            let had = before.get(page as usize).is_some_and(|entry| !entry.is_empty());
+            (had && source(page)?.is_empty()).then(|| self.misreported.fetch_add(1, Relaxed))?;
+            // Nobody who waits has been told, either.
+            HvaRange::new(Hva::new(to.get() + page * PAGE_SIZE), 1).and_then(|there| self.wake(there).ok())
+        };
+        through(from.pages(), |done| steps("UFFDIO_MOVE", to, done, from.pages(), request), moved)
+    }
+
+    /// Pages that UFFDIO_MOVE had moved when it said EEXIST. From 6.18 on, and until somebody mends it, the kernel forgets that it has
+    /// succeeded if it had to try again before (`err` stays -EAGAIN in move_pages, mm/userfaultfd.c), and then meets the page that it has
+    /// put there itself. Who believes it loses the page.
+    #[must_use]
+    pub fn misreported(&self) -> u64 {
+        self.misreported.load(Relaxed)
     }
 
     /// Takes write access to the pages of `range` away, or gives it back and wakes whoever waits.
@@ -151,14 +169,32 @@ fn again(mut request: impl FnMut() -> nix::Result<i32>) -> Result<(), Errno> {
     }
 }
 
+/// Goes on behind each page that is there already and that `moved` knows to have come all the same.
+fn through(
+    pages: u64,
+    mut from: impl FnMut(u64) -> Result<Filled, UserfaultError>,
+    moved: impl Fn(u64) -> Option<()>,
+) -> Result<Filled, UserfaultError> {
+    let mut first = 0;
+    while first < pages {
+        match from(first)? {
+            Filled::Only { pages: page, errno: Errno::EEXIST } if moved(page).is_some() => first = page + 1,
+            other => return Ok(other),
+        }
+    }
+    Ok(Filled::All)
+}
+
 /// Repeats a request that may do a part of its work at a time: with an errno it says how many bytes are done, or the errno once more.
+/// `first` pages are done before it begins.
 fn steps(
     call: &'static str,
     to: Hva,
+    first: u64,
     pages: u64,
     mut request: impl FnMut(Hva, u64, u64) -> (nix::Result<i32>, i64),
 ) -> Result<Filled, UserfaultError> {
-    let (bytes, mut done, mut left) = (pages * PAGE_SIZE, 0, TRIES);
+    let (bytes, mut done, mut left) = (pages * PAGE_SIZE, first * PAGE_SIZE, TRIES);
     while done < bytes {
         let (result, moved) = request(Hva::new(to.get() + done), done, bytes - done);
         match (result, u64::try_from(moved)) {
@@ -178,4 +214,27 @@ fn steps(
         }
     }
     Ok(Filled::All)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kernel that moves pages and says so, but for those in `lies`, of which it says that they were there.
+    fn moved_by(lies: &[u64], really: &[u64]) -> Result<Filled, UserfaultError> {
+        let from = |first: u64| {
+            Ok((first..4)
+                .find(|page| lies.contains(page))
+                .map_or(Filled::All, |pages| Filled::Only { pages, errno: Errno::EEXIST }))
+        };
+        through(4, from, |page| really.contains(&page).then_some(()))
+    }
+
+    #[test]
+    fn a_page_that_came_though_the_kernel_says_that_it_was_there_counts_as_moved() {
+        assert_eq!(moved_by(&[], &[]), Ok(Filled::All));
+        assert_eq!(moved_by(&[0, 1, 3], &[0, 1, 3]), Ok(Filled::All));
+        assert_eq!(moved_by(&[0, 2], &[0]), Ok(Filled::Only { pages: 2, errno: Errno::EEXIST }));
+        assert_eq!(moved_by(&[1], &[]), Ok(Filled::Only { pages: 1, errno: Errno::EEXIST }));
+    }
 }

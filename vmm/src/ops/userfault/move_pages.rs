@@ -34,6 +34,9 @@ struct Move {
     server: Server,
 }
 
+const MISREPORTED: &str = "UFFDIO_MOVE said EEXIST of pages that it had moved: a bug of this kernel (move_pages in mm/userfaultfd.c forgets, when \
+                           it has to try again, that it succeeded), which loses pages of whoever believes it; looked for where they are";
+
 impl HostOperation for Move {
     fn perform(&mut self, bed: &Bed<'_>, rng: &mut Rng) -> Result<Done, OperationError> {
         let whole = if bed.arena.backing().is_thp() && rng.random_bool(0.5) { bed.pick_pmd(rng) } else { None };
@@ -43,7 +46,11 @@ impl HostOperation for Move {
             None => false,
         };
         let Some(claim) = whole.or_else(|| bed.pick(rng, pages, 1)) else { return Ok(Done::Busy) };
-        self.there_and_back(bed, &claim, huge, rng).map_err(|error| self.server.cause(error))
+        let done = self.there_and_back(bed, &claim, huge, rng).map_err(|error| self.server.cause(error));
+        if self.server.uffd().misreported() > 0 {
+            bed.watch.remark(MISREPORTED);
+        }
+        done
     }
 }
 

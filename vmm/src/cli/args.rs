@@ -85,7 +85,7 @@ pub(super) enum Command {
 #[derive(Args, Debug)]
 pub(super) struct RunOptions {
     /// Operations, or several at once on the same pages (mremap+migrate), `all`, or `storm` [default: each where it reaches what no
-    /// other does; a few run only by name, see `nostale doctor`]
+    /// other does; live-migrate-log, live-migrate-post and offline run only by name]
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(super) ops: Option<Vec<String>>,
     /// Kinds of guest memory, or `all` [default: those on which an operation takes different paths through the kernel]

@@ -7,8 +7,9 @@ use std::{
 
 /// Between two looks at a task that is waited for.
 const LOOK: Duration = Duration::from_millis(100);
-/// Who gets something done may take so many times as long as who does not.
-const BUSY: u32 = 6;
+/// Who gets something done may take so many times as long as who does not. Whoever waits for the whole run waits longer than that
+/// (`l1::deadline`).
+const BUSY: u32 = 3;
 
 /// A thread of this process, or a child.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@
 //! far, KVM begins to emulate one instruction of a vCPU for ever.
 
 use crate::{
+    migration::NO_VISIT,
     oracle::Oracle,
     qemu::Accel,
     report::{ScenarioResult, Verdict},
@@ -23,10 +24,14 @@ pub const AT_RESET: &str = "triple fault at rip 0xfff0";
 pub fn may_be_emulation(result: &ScenarioResult, accel: Accel) -> bool {
     // Of several vCPUs that failed, each has its part of the text.
     let reset = |text: &str| text.split("; ").all(|part| part.contains(AT_RESET));
+    let emulates = result.kvm.insn_emulation > EMULATES;
+    // A migration that waits for a vCPU which comes no further reports it itself, before it counts as stuck.
+    let stands = |text: &str| emulates && text.contains(NO_VISIT);
+    let may = |text: &str| reset(text) || stands(text);
     let stumbled = result.verdict == Verdict::Violation
         && !result.violations.is_empty()
-        && result.violations.iter().all(|violation| violation.oracle == Oracle::Progress && reset(&violation.detail));
-    let loops = result.verdict == Verdict::Stuck && result.violations.is_empty() && result.kvm.insn_emulation > EMULATES;
+        && result.violations.iter().all(|violation| violation.oracle == Oracle::Progress && may(&violation.detail));
+    let loops = result.verdict == Verdict::Stuck && result.violations.is_empty() && emulates;
     accel == Accel::Tcg && (stumbled || loops)
 }
 
@@ -49,5 +54,13 @@ mod tests {
             "vCPU 0: KVM_EXIT_SHUTDOWN: triple fault at rip 0xfff0; vCPU 1: KVM_EXIT_SHUTDOWN: triple fault at rip 0x400010";
         result.violations = vec![violation(Oracle::Progress, two)];
         assert!(!may_be_emulation(&result, Accel::Tcg));
+
+        result.kvm.insn_emulation = EMULATES;
+        result.violations = vec![violation(Oracle::Progress, "vCPU 0 made no visit within 20s after it had come back")];
+        assert!(!may_be_emulation(&result, Accel::Tcg), "no more than happens at other times");
+        result.kvm.insn_emulation += 1;
+        assert!(may_be_emulation(&result, Accel::Tcg));
+        result.violations.push(violation(Oracle::Progress, "vCPU 0: KVM_EXIT_INTERNAL_ERROR"));
+        assert!(!may_be_emulation(&result, Accel::Tcg), "what ends a vCPU is no loop");
     }
 }

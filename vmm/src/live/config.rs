@@ -33,8 +33,7 @@ pub struct Config {
     pub plant: Option<Plant>,
     /// Whether to stop at the first violation: the scenario at once, and with it the run.
     pub until_violation: bool,
-    /// Whether an operation of several may find nothing to do, or nothing any more, while the others go on: so in a round of a storm,
-    /// which counts what was done over all of them.
+    /// Whether an operation of several may find nothing to do: so in a round of a storm, which counts over all of them.
     pub idle_is_fine: bool,
     /// How memory appears in the guest; otherwise each scenario draws one.
     pub layout: Option<Layout>,

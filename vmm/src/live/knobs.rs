@@ -24,6 +24,13 @@ pub(super) struct Held {
     pub(super) disk: Option<PathBuf>,
 }
 
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Last change first: the kernel may refuse one value as long as another is in force.
+        while self.guards.pop().is_some() {}
+    }
+}
+
 /// Sets what `scenario` wants.
 ///
 /// # Errors

@@ -90,7 +90,9 @@ impl<'a> Runner<'a> {
             },
         };
         if scenario.backing.is_large() && result.operations > 0 && result.huge_bytes == 0 {
-            self.note(format!("{scenario}: the kernel gave no huge page, so this tested small ones"));
+            // Once for all the rounds of a storm.
+            let what = if config.idle_is_fine { format!("rounds on {}", scenario.backing) } else { scenario.to_string() };
+            self.note(format!("{what}: the kernel gave no huge page, so this tested small ones"));
         }
         result.remarks.iter().for_each(|remark| self.note(remark.clone()));
         self.log.judge(scenario, &mut result, &mut self.notes, hooks);

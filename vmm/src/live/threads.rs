@@ -230,7 +230,6 @@ fn repeat(operation: &mut dyn HostOperation, ground: &Ground, number: usize, see
             Done::Busy => std::thread::sleep(AWAY),
             Done::Exhausted if ground.goes_on => return Ok(()),
             Done::Exhausted => {
-                // The others alone would go on under a name that promises more.
                 ground.stop_operations.store(true, Relaxed);
             }
         }

@@ -203,7 +203,7 @@ impl Vm {
     }
 
     /// One line on what a vCPU is doing.
-    pub(super) fn describe(&self, index: usize) -> String {
+    pub(crate) fn describe(&self, index: usize) -> String {
         use std::sync::atomic::Ordering::Relaxed;
         let Some(view) = self.views.get(index) else { return "no such vCPU".to_owned() };
         let visits = self.system.vcpu(index).map_or(0, |block| block.counts.visits.load(Relaxed));

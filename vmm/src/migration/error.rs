@@ -1,6 +1,6 @@
 //! Why a migration failed.
 
-use super::stream::CodecError;
+use super::{NO_VISIT, stream::CodecError};
 use crate::{
     machine::{MachineError, SlotError, StateError, SuspendError, VcpuState},
     memory::{ArenaError, userfault::UserfaultError},
@@ -112,10 +112,10 @@ pub enum MigrationError {
     #[error(transparent)]
     Userfault(#[from] UserfaultError),
     /// A guest that never began to go on at the destination.
-    #[error("no vCPU made a visit within {0:?} at the destination")]
+    #[error("the guest {NO_VISIT} within {0:?} at the destination")]
     NoFirstVisit(Duration),
     /// Guests that stand still.
-    #[error("vCPU {vcpu} made no visit within {bound:?} {place}")]
+    #[error("vCPU {vcpu} {NO_VISIT} within {bound:?} {place}{doing}")]
     NoVisit {
         /// Which.
         vcpu: usize,
@@ -123,6 +123,8 @@ pub enum MigrationError {
         bound: Duration,
         /// Where.
         place: &'static str,
+        /// What it does instead, if that is known here.
+        doing: String,
     },
     /// It was called off before the hand-over.
     #[error("the migration was called off")]
@@ -156,7 +158,7 @@ mod tests {
         let ends: [MigrationError; 5] = [
             MigrationError::Lost("a triple fault".to_owned()),
             MigrationError::NoFirstVisit(bound),
-            MigrationError::NoVisit { vcpu: 1, bound, place: "after it had come back" },
+            MigrationError::NoVisit { vcpu: 1, bound, place: "after it had come back", doing: String::new() },
             SuspendError::Stuck { vcpu: 0, bound, state: VcpuState::Running }.into(),
             gone(VcpuFailure::TripleFault { rip: 0 }),
         ];

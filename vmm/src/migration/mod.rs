@@ -33,6 +33,8 @@ pub use source::{Going, Ways, migrate};
 
 use std::time::Duration;
 
+/// What is said of a vCPU that does not go on.
+pub(crate) const NO_VISIT: &str = "made no visit";
 /// How long either side waits for a sign of the other before it gives up.
 pub(crate) const SILENCE: Duration = Duration::from_secs(20);
 /// How long vCPUs and devices may take to stop.

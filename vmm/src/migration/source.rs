@@ -91,7 +91,7 @@ pub fn migrate(going: &Going<'_>) -> Result<Option<Journey>, MigrationError> {
             if !destination.end() {
                 return Err(error);
             }
-            until_visits(memory, &visits(memory), "after the destination was killed")?;
+            until_visits(going, memory, &visits(memory), "after the destination was killed")?;
             Ok(None)
         }
         Err(error) => Err(error),
@@ -169,7 +169,7 @@ fn there_and_back(
     let back = take_back(memory, destination, vcpus)?;
     let visits_home = visits(memory);
     vcpus.go_on();
-    let now = until_visits(memory, &visits_home, "after it had come back")?;
+    let now = until_visits(going, memory, &visits_home, "after it had come back")?;
     drop(devices);
     journey.visits = visits_home.iter().sum::<u64>() - left.iter().sum::<u64>();
     journey.back_downtime_us = clock::microseconds(now.saturating_sub(back.stopped_tsc));
@@ -221,7 +221,7 @@ fn stay(going: &Going<'_>, memory: Memory<'_>, destination: &Destination<'_>, le
         match still {
             None if begin.elapsed() >= going.stay || going.stop.load(Relaxed) => return Ok(()),
             Some(vcpu) if begin.elapsed() > SILENCE => {
-                return Err(MigrationError::NoVisit { vcpu, bound: SILENCE, place: "at the destination" });
+                return Err(MigrationError::NoVisit { vcpu, bound: SILENCE, place: "at the destination", doing: String::new() });
             }
             _ => {}
         }
@@ -258,7 +258,7 @@ pub(super) fn visits(memory: Memory<'_>) -> Vec<u64> {
 }
 
 /// Waits until every vCPU has made visits since `then`; the TSC of the first that was seen.
-pub(super) fn until_visits(memory: Memory<'_>, then: &[u64], place: &'static str) -> Result<u64, MigrationError> {
+fn until_visits(going: &Going<'_>, memory: Memory<'_>, then: &[u64], place: &'static str) -> Result<u64, MigrationError> {
     let (begin, mut first) = (Instant::now(), None);
     loop {
         let now = visits(memory);
@@ -269,7 +269,8 @@ pub(super) fn until_visits(memory: Memory<'_>, then: &[u64], place: &'static str
             return Ok(first.unwrap_or(clock::now().0));
         };
         if begin.elapsed() > SILENCE {
-            return Err(MigrationError::NoVisit { vcpu, bound: SILENCE, place });
+            let doing = format!(" ({})", going.vm.describe(vcpu));
+            return Err(MigrationError::NoVisit { vcpu, bound: SILENCE, place, doing });
         }
         std::thread::sleep(Duration::from_micros(20));
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 pub(super) const STATUS: &str = "\
 Exit status:
-  0  every mutant that is reached was killed, or nobody could notice it
-  1  a mutant survived, trials contradict each other, or a control raised an alarm
+  0  every mutant was killed, cannot be noticed, or is unreached for a known reason
+  1  a mutant survived, is unreached without a reason, or cannot be made; trials contradict each other; a control raised an alarm
   2  usage or environment
   3  interrupted: the next call with the same options goes on";
 

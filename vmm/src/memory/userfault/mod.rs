@@ -77,8 +77,7 @@ impl Userfault {
     /// When there is none for faults taken in the kernel, or it lacks a feature.
     pub fn open(features: Features) -> Result<Self, UserfaultError> {
         let fd = from_call(0).or_else(|errno| from_device().map_err(|_| errno)).map_err(UserfaultError::Refused)?;
-        let pagemap =
-            Pagemap::open().map_err(|error| UserfaultError::Pagemap(Errno::from_raw(error.raw_os_error().unwrap_or(0))));
+        let pagemap = Pagemap::open().map_err(unreadable);
         match handshake(&fd, features) {
             Ok(offered) => Ok(Self { fd, offered, pagemap: pagemap?, misreported: AtomicU64::new(0) }),
             Err(Errno::EINVAL) => {
@@ -100,6 +99,10 @@ impl Userfault {
     fn raw(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
+}
+
+fn unreadable(error: std::io::Error) -> UserfaultError {
+    UserfaultError::Pagemap(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
 }
 
 fn owned(fd: RawFd) -> Result<OwnedFd, Errno> {

@@ -3,7 +3,8 @@
 //! All of these change only what is mapped at ranges of guest memory, which nobody reaches but by `memory::Primary` and through a
 //! secondary MMU: accesses that may fault, and find whatever is there. Callers name no other ranges.
 
-use super::{Modes, Userfault, UserfaultError, abi};
+use super::{Modes, Userfault, UserfaultError, abi, unreadable};
+use crate::memory::pagemap::Entry;
 use linux_raw_sys::general as uapi;
 use nix::errno::Errno;
 use nostale_notifier::{Hva, HvaRange, addr::PAGE_SIZE};
@@ -119,15 +120,26 @@ impl Userfault {
             // SAFETY: the kernel reads and writes `request`; both places are guest memory (see above).
             (unsafe { abi::move_pages(self.raw(), &raw mut request) }, request.move_)
         };
-        let source = |page| self.pagemap.entries(from.part(page, 1)?).ok()?.first().copied();
-        let before = self.pagemap.entries(from).unwrap_or_default();
+        let before = self.entries(from)?;
         let moved = |page| {
             let had = before.get(page as usize).is_some_and(|entry| !entry.is_empty());
-            (had && source(page)?.is_empty()).then(|| self.misreported.fetch_add(1, Relaxed))?;
+            let has = |source| Ok(self.entries(source)?.first().is_some_and(|entry| !entry.is_empty()));
+            let (Some(source), Some(there)) = (from.part(page, 1), HvaRange::new(Hva::new(to.get() + page * PAGE_SIZE), 1))
+            else {
+                return Ok(false);
+            };
+            if !had || has(source)? {
+                return Ok(false);
+            }
+            self.misreported.fetch_add(1, Relaxed);
             // Nobody who waits has been told, either.
-            HvaRange::new(Hva::new(to.get() + page * PAGE_SIZE), 1).and_then(|there| self.wake(there).ok())
+            self.wake(there).map(|()| true)
         };
         through(from.pages(), |done| steps("UFFDIO_MOVE", to, done, from.pages(), request), moved)
+    }
+
+    fn entries(&self, range: HvaRange) -> Result<Vec<Entry>, UserfaultError> {
+        self.pagemap.entries(range).map_err(unreadable)
     }
 
     /// Pages that UFFDIO_MOVE had moved when it said EEXIST. From 6.18 on, and until somebody mends it, the kernel forgets that it has
@@ -173,12 +185,12 @@ fn again(mut request: impl FnMut() -> nix::Result<i32>) -> Result<(), Errno> {
 fn through(
     pages: u64,
     mut from: impl FnMut(u64) -> Result<Filled, UserfaultError>,
-    moved: impl Fn(u64) -> Option<()>,
+    moved: impl Fn(u64) -> Result<bool, UserfaultError>,
 ) -> Result<Filled, UserfaultError> {
     let mut first = 0;
     while first < pages {
         match from(first)? {
-            Filled::Only { pages: page, errno: Errno::EEXIST } if moved(page).is_some() => first = page + 1,
+            Filled::Only { pages: page, errno: Errno::EEXIST } if moved(page)? => first = page + 1,
             other => return Ok(other),
         }
     }
@@ -227,7 +239,7 @@ mod tests {
                 .find(|page| lies.contains(page))
                 .map_or(Filled::All, |pages| Filled::Only { pages, errno: Errno::EEXIST }))
         };
-        through(4, from, |page| really.contains(&page).then_some(()))
+        through(4, from, |page| Ok(really.contains(&page)))
     }
 
     #[test]

@@ -132,9 +132,14 @@ fn live(
         }
         compare(pages, &before, &look(arena, pages), added, report);
         if let Some(pid) = grandchild {
-            let mut status = 0;
-            // SAFETY: plain system call on our own memory.
-            unsafe { libc::waitpid(pid, &mut status, 0) };
+            let (mut status, pause) = (0, libc::timespec { tv_sec: 0, tv_nsec: 100_000 });
+            // Not asleep: whoever waits for this process sees that it is at work as long as the other one lives.
+            // SAFETY: plain system calls on our own memory.
+            unsafe {
+                while libc::waitpid(pid, &mut status, libc::WNOHANG) == 0 {
+                    libc::nanosleep(&pause, std::ptr::null_mut());
+                }
+            }
             code = i32::from(pid < 0 || status != 0);
         }
     }

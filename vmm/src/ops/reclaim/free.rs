@@ -26,6 +26,8 @@ pub(in crate::ops) static OPERATION: Operation = Operation {
             Effect::Discards
         }
     },
+    // A child that was forked in between shares pages that may be dropped. If the guest writes them then, the child is left with those.
+    rejects: |other, _| (other.name == "fork").then_some("a forked child may lose the pages, too"),
     // Dirty pages that reclaim meets go there; without it, they stay, and less is tried.
     settings: |facts, _| {
         let helpful =

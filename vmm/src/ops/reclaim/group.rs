@@ -23,8 +23,9 @@ use rand::RngExt;
 use std::{
     fs,
     io::{self, Write},
+    num::NonZeroUsize,
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{Mutex, PoisonError, mpsc},
     time::{Duration, Instant},
 };
 
@@ -112,13 +113,14 @@ impl HostOperation for Reclaim {
     }
 }
 
-/// This process as a member of a group of its own, until it is dropped. What it touches from then on is the group's.
+/// This process as a member of a group of its own, until the last of these is dropped. What it touches from then on is the group's.
 pub(super) struct Member {
     dir: PathBuf,
-    /// Where it was before.
-    home: PathBuf,
     unified: bool,
 }
+
+/// How many there are, and where the process was before the first of them.
+static MEMBERS: Mutex<Option<(NonZeroUsize, PathBuf)>> = Mutex::new(None);
 
 fn write(what: &'static str, path: &Path, text: &str) -> Result<(), OperationError> {
     fs::write(path, text).map_err(OperationError::io(what))
@@ -132,14 +134,19 @@ impl Member {
         if unified && !dir.join(RECLAIM).exists() {
             return Err(Need::memory_reclaim().into());
         }
-        let own = fs::read_to_string("/proc/self/cgroup");
-        let own = own.map_err(OperationError::io("/proc/self/cgroup"))?;
-        let home = PathBuf::from(format!("{}{}", groups.root, current(&own, unified).unwrap_or("/")));
-        let member = Self { dir, home, unified };
         // Whoever asks the kernel for something without an end is interrupted.
         install_kick();
-        write("joining a memory control group", &member.dir.join("cgroup.procs"), &std::process::id().to_string())?;
-        Ok(member)
+        let mut members = MEMBERS.lock().unwrap_or_else(PoisonError::into_inner);
+        *members = Some(match members.take() {
+            Some((number, home)) => (number.saturating_add(1), home),
+            None => {
+                let own = fs::read_to_string("/proc/self/cgroup").map_err(OperationError::io("/proc/self/cgroup"))?;
+                let home = PathBuf::from(format!("{}{}", groups.root, current(&own, unified).unwrap_or("/")));
+                write("joining a memory control group", &dir.join("cgroup.procs"), &std::process::id().to_string())?;
+                (NonZeroUsize::MIN, home)
+            }
+        });
+        Ok(Self { dir, unified })
     }
 
     /// How it is asked to give memory back.
@@ -185,9 +192,13 @@ fn gently(result: io::Result<()>) -> Result<(), OperationError> {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        // Where this fails, the setting that made the group moves whoever is still in it to the group above.
-        let moved: io::Result<()> = fs::write(self.home.join("cgroup.procs"), std::process::id().to_string());
-        drop(moved);
+        let mut members = MEMBERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((number, home)) = members.take() else { return };
+        match NonZeroUsize::new(number.get() - 1) {
+            Some(left) => *members = Some((left, home)),
+            // Where this fails, the setting that made the group moves whoever is still in it to the group above.
+            None => drop(fs::write(home.join("cgroup.procs"), std::process::id().to_string())),
+        }
     }
 }
 

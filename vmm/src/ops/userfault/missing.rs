@@ -77,7 +77,8 @@ impl Missing {
         let claim = if whole { Some(*picked) } else { picked.part(rng.random_range(0..2), pages) };
         let Some(claim) = claim else { return Ok(Done::Busy) };
         let Some(away) = bed.arena.away(claim.first(), claim.range().pages()) else { return Ok(Done::Busy) };
-        mremap_dontunmap::date(bed, &claim)?;
+        // The page more, too: if it were missing, nobody here could bring it.
+        mremap_dontunmap::date(bed, &picked)?;
         let generation = bed.arena.next_generation();
         let before = self.server.served();
 

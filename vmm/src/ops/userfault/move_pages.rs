@@ -104,8 +104,10 @@ impl Move {
             // A forked child has it, say. Moved home by mremap it could never be merged with its neighbours again.
             let from = Hva::new(there.start().get() + (at.get() - gone.range().start().get()));
             let snapshot = bed.arena.snapshot(from).map_err(|_| OperationError::Lost { what: "uffd-move", at: from })?;
-            self.server.uffd().copy(at, &snapshot.page(generation), false)?;
-            copied.push(from);
+            match self.server.uffd().copy(at, &snapshot.page(generation), false)? {
+                Filled::All => copied.push(from),
+                Filled::Only { .. } => return Err(OperationError::Lost { what: "uffd-move", at }),
+            }
             Ok(())
         })?;
         self.server.finish()?;

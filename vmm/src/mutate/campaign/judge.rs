@@ -31,7 +31,8 @@ const QUIET_ARGUED: usize = 2;
 /// Judges trials of a mutant; `argued` says whether there is an argument that nobody can notice it.
 ///
 /// A mutant is killed when two trials saw it by more than a lack of progress, or by that more often than not. It is seen by nobody when
-/// three trials saw nothing; one that was seen once and then not gets more. One of which no machine ever came to its end is killed as
+/// three trials saw nothing; one that was seen once and then not gets more, and after that an argument outweighs a lack of progress that
+/// was seen once. One of which no machine ever came to its end is killed as
 /// well, if it was seen once, or nearly all controls did. A trial whose control raised an alarm says nothing about the mutant, nor does
 /// one whose machine ended without a mark of it.
 #[must_use]
@@ -64,6 +65,11 @@ pub fn judge(trials: &[Trial], argued: bool) -> Judgement {
     // Some more of them, and nobody need have seen anything: a kernel that waits for a notification without an end may say no more.
     if let Some(last) = cut_short.last().filter(|_| quiet == 0 && cut_short.len() > CUT_SHORT + 1) {
         return Judgement::Killed(last.clone());
+    }
+    // An argument that nobody can see it is not refuted by one vCPU that got nothing done for a while in an emulated machine, when the same
+    // scenario saw nothing as often as it takes to call a mutant unseen. The trials are kept for whoever wants to look.
+    if argued && sure.is_empty() && kills.len() == 1 && against >= QUIET {
+        return Judgement::Unseen;
     }
     let unclear = trials.iter().rev().find_map(|trial| match &trial.outcome {
         Some(Outcome::Unclear { why }) => Some(why.clone()),
@@ -177,6 +183,23 @@ mod tests {
         let twice = |kill: Trial| judge(&[kill.clone(), nothing(), nothing(), nothing(), kill, nothing()], false);
         assert!(matches!(twice(killed()), Judgement::Killed(_)));
         assert!(matches!(twice(slow), Judgement::Flaky(_)));
+    }
+
+    #[test]
+    fn an_argument_outweighs_one_stall_but_nothing_else() {
+        let mut slow = killed();
+        if let Some(Outcome::Kill(kill)) = &mut slow.outcome {
+            kill.oracle = "progress".into();
+        }
+        let six = |first: &Trial, fifth| [first.clone(), nothing(), nothing(), unclear(), fifth, nothing()];
+        assert_eq!(judge(&six(&slow, nothing()), true), Judgement::Unseen);
+        assert!(matches!(judge(&six(&slow, nothing()), false), Judgement::Flaky(_)), "without an argument");
+        assert!(matches!(judge(&six(&slow, slow.clone()), true), Judgement::Flaky(_)), "twice");
+        assert!(matches!(judge(&six(&killed(), nothing()), true), Judgement::Flaky(_)), "contents went wrong");
+        assert!(
+            matches!(judge(&[slow, nothing(), nothing(), unclear(), unclear(), unclear()], true), Judgement::Flaky(_)),
+            "too few"
+        );
     }
 
     #[test]

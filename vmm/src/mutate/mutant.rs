@@ -39,6 +39,13 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether it can keep a virtual CPU from getting on: KVM then waits for an end that never comes. All others let accesses through that
+    /// should wait.
+    #[must_use]
+    pub const fn stalls(&self) -> bool {
+        matches!(self, Self::Start | Self::End)
+    }
+
     /// Its part of a mutant's name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -5,7 +5,7 @@ use super::{
     Store, StoreError, Trial, choose,
     explain::{self, Ways},
     group, judge,
-    judge::{quiet, unseen},
+    judge::{evidence, quiet, unseen},
     trial::trial,
 };
 use crate::{
@@ -333,7 +333,7 @@ impl Work<'_> {
         let dir = self.dir.join(format!("job-{job}"));
         loop {
             let argument = explain::argument(mutant, self.kernel(), pairs);
-            let judgement = judge(&result.trials, argument.is_some());
+            let judgement = judge(&evidence(&result.trials, &mutant.kind), argument.is_some());
             match judgement {
                 Judgement::Again if self.interrupted.load(Relaxed) => return Ok(()),
                 Judgement::Again => {

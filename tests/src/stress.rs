@@ -81,7 +81,7 @@ pub fn main(scenarios: &[(&str, &str)]) -> ExitCode {
         stall_bound: Duration::from_secs(10),
         plant: None,
         until_violation: false,
-        idle_is_fine: false,
+        storm_round: false,
         layout: None,
     };
     // Without it host settings stay as they are, and what needs them is skipped or says so.

@@ -2,6 +2,7 @@
 //! watch, and the command line `nostale`.
 
 pub mod cli;
+mod errno;
 pub mod host;
 pub mod inside;
 pub mod kernels;

@@ -56,7 +56,7 @@ fn config(pages: u64) -> Config {
         stall_bound: BOUND,
         plant: None,
         until_violation: false,
-        idle_is_fine: false,
+        storm_round: false,
         layout: Some(Layout::Plain),
     }
 }

@@ -35,7 +35,7 @@ impl Bench {
             stall_bound: Duration::from_secs(30),
             plant,
             until_violation: false,
-            idle_is_fine: false,
+            storm_round: false,
             layout: None,
         }
     }

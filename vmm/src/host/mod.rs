@@ -4,5 +4,6 @@ pub mod clock;
 pub mod facts;
 pub mod kmsg;
 pub mod knobs;
+pub(crate) mod stat;
 pub(crate) mod task;
 pub(crate) mod vmstat;

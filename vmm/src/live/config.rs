@@ -33,8 +33,8 @@ pub struct Config {
     pub plant: Option<Plant>,
     /// Whether to stop at the first violation: the scenario at once, and with it the run.
     pub until_violation: bool,
-    /// Whether an operation of several may find nothing to do: so in a round of a storm, which counts over all of them.
-    pub idle_is_fine: bool,
+    /// Whether this is a round of a storm, which counts over all of them: in one, an operation of several may find nothing to do.
+    pub storm_round: bool,
     /// How memory appears in the guest; otherwise each scenario draws one.
     pub layout: Option<Layout>,
 }
@@ -122,7 +122,7 @@ impl Choices {
             stall_bound: self.stall_bound,
             plant: self.plant,
             until_violation: self.until_violation,
-            idle_is_fine: false,
+            storm_round: false,
             layout: self.layout,
         })
     }

@@ -302,6 +302,7 @@ mod tests {
         let reason = why("gather+uffd-missing", "memfd").expect("its children read holes");
         assert!(reason.starts_with("gather does not go with uffd-missing: "), "{reason}");
         assert_eq!(why("gather+uffd-missing", "anon"), None, "children have holes of their own there");
+        assert!(why("free+fork", "anon").is_some_and(|reason| reason.contains("a forked child may lose the pages")));
         assert!(why("remap+live-migrate", "memfd").is_some_and(|reason| reason.contains("it replaces contents")));
     }
 

@@ -91,7 +91,7 @@ impl<'a> Runner<'a> {
         };
         if scenario.backing.is_large() && result.operations > 0 && result.huge_bytes == 0 {
             // Once for all the rounds of a storm.
-            let what = if config.idle_is_fine { format!("rounds on {}", scenario.backing) } else { scenario.to_string() };
+            let what = if config.storm_round { format!("rounds on {}", scenario.backing) } else { scenario.to_string() };
             self.note(format!("{what}: the kernel gave no huge page, so this tested small ones"));
         }
         result.remarks.iter().for_each(|remark| self.note(remark.clone()));

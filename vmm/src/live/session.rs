@@ -191,8 +191,6 @@ impl<'a> Session<'a> {
         let replaces = scenario.effects().any(|effect| effect != Effect::Preserves);
         let names = scenario.operations.iter().map(|operation| operation.name).collect();
         let mut ground = Ground::new(arena, system, names, config.plant, held.knobs.clone());
-        // How much each of several did is told one by one.
-        ground.goes_on = scenario.operations.len() > 1;
         let operations = scenario.operations.iter().enumerate();
         let operations = operations.map(|(n, operation)| (operation.make)(&ground.bed(n), facts)).collect::<Result<_, _>>()?;
         let lies = config.plant == Some(Plant::UnwrittenValue);

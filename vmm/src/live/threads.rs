@@ -51,8 +51,6 @@ pub(super) struct Ground {
     /// New pages that third threads saw first.
     pub(super) sightings: AtomicU64,
     pub(super) plant: Option<Plant>,
-    /// Whether the others go on when one operation finds nothing to do any more.
-    pub(super) goes_on: bool,
     knobs: Option<Knobs>,
     stop_operations: AtomicBool,
     stop_writers: AtomicBool,
@@ -78,7 +76,6 @@ impl Ground {
             operations: names.into_iter().map(|name| (name, Tally::default())).collect(),
             sightings: AtomicU64::new(0),
             plant,
-            goes_on: false,
             knobs,
             stop_operations: AtomicBool::new(false),
             stop_writers: AtomicBool::new(false),
@@ -228,10 +225,9 @@ fn repeat(operation: &mut dyn HostOperation, ground: &Ground, number: usize, see
                 tally.pages.fetch_add(pages, Relaxed);
             }
             Done::Busy => std::thread::sleep(AWAY),
-            Done::Exhausted if ground.goes_on => return Ok(()),
-            Done::Exhausted => {
-                ground.stop_operations.store(true, Relaxed);
-            }
+            // The others go on. How much each of them did is told one by one.
+            Done::Exhausted if ground.operations.len() > 1 => return Ok(()),
+            Done::Exhausted => ground.stop_operations.store(true, Relaxed),
         }
     }
     Ok(())

@@ -69,7 +69,7 @@ pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> Sc
         (Verdict::Stuck, Some(format!("no progress: {stuck}")))
     } else if let Some(reason) =
         vacuity::judge(&kvm, visits, operations, scenario.operations.iter().any(|operation| operation.machine.unplugs))
-            .or_else(|| if config.idle_is_fine { None } else { idle(&by_operation) })
+            .or_else(|| if config.storm_round { None } else { idle(&by_operation) })
             .or_else(|| unseen(scenario, witnessed, sightings))
     {
         (Verdict::Vacuous, Some(reason))

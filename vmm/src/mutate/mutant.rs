@@ -39,10 +39,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether it can keep a virtual CPU from getting on: KVM then waits for an end that never comes. All others let accesses through that
-    /// should wait.
+    /// Whether KVM's count of invalidations in progress does not come out even. It counts every range, whether that concerns the guest or
+    /// not, and a virtual CPU may wait for an end that never comes. All other mutants let accesses through that should wait.
     #[must_use]
-    pub const fn stalls(&self) -> bool {
+    pub const fn unbalances(&self) -> bool {
         matches!(self, Self::Start | Self::End)
     }
 

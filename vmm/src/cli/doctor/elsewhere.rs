@@ -18,8 +18,8 @@ const APT: &str = "apt-get";
 pub(super) struct Elsewhere {
     qemu: Result<Installed, QemuError>,
     cache: Result<(Cache, Contents), KernelError>,
-    /// Whether nothing can be fetched.
-    no_apt: bool,
+    /// Whether kernels can be fetched.
+    apt: bool,
 }
 
 impl Elsewhere {
@@ -30,7 +30,7 @@ impl Elsewhere {
             let contents = cache.contents();
             (cache, contents)
         };
-        Self { qemu: Installed::find(), cache: Cache::open().map(with_contents), no_apt: !is_there(APT) }
+        Self { qemu: Installed::find(), cache: Cache::open().map(with_contents), apt: is_there(APT) }
     }
 
     pub(super) fn rows(&self) -> Vec<Row> {
@@ -62,10 +62,10 @@ impl Elsewhere {
             }
             Err(error) => error.to_string(),
         };
-        let (state, text, hint) = match (&self.cache, self.no_apt) {
+        let (state, text, hint) = match (&self.cache, self.apt) {
             (Err(_), _) => (State::Missing, kept, None),
-            (Ok(_), false) => (State::Good, format!("fetched with apt; {kept}"), None),
-            (Ok(_), true) => {
+            (Ok(_), true) => (State::Good, format!("fetched with apt; {kept}"), None),
+            (Ok(_), false) => {
                 let hint = "give kernels as .deb, directory or IMAGE:MODULESDIR";
                 (State::Limited, format!("no {APT}, so none can be fetched; {kept}"), Some(hint.to_owned()))
             }
@@ -82,9 +82,9 @@ impl Elsewhere {
         };
         let kernels = match &self.cache {
             Ok((cache, Contents { bytes, kernels })) => {
-                json!({"cache": cache.dir(), "bytes": bytes, "kernels": kernels, "apt": !self.no_apt})
+                json!({"cache": cache.dir(), "bytes": bytes, "kernels": kernels, "apt": self.apt})
             }
-            Err(error) => json!({"cache": null, "needs": error.to_string(), "apt": !self.no_apt}),
+            Err(error) => json!({"cache": null, "needs": error.to_string(), "apt": self.apt}),
         };
         json!({"qemu": qemu, "kernels": kernels})
     }
@@ -107,27 +107,27 @@ mod tests {
         Installed { program: "/usr/bin/q".into(), version: "7.2.22".to_owned(), accel, reason: "because".to_owned() }
     }
 
-    fn elsewhere(qemu: Result<Installed, QemuError>, kernels: &[&str], no_apt: bool) -> Elsewhere {
+    fn elsewhere(qemu: Result<Installed, QemuError>, kernels: &[&str], apt: bool) -> Elsewhere {
         let kernels = kernels.iter().map(|&key| key.to_owned()).collect();
-        Elsewhere { qemu, cache: Ok((Cache::at("/c"), Contents { bytes: (5 << 20) + 1, kernels })), no_apt }
+        Elsewhere { qemu, cache: Ok((Cache::at("/c"), Contents { bytes: (5 << 20) + 1, kernels })), apt }
     }
 
     #[test]
     fn what_is_there_is_named_and_what_is_missing_has_a_remedy() {
-        let rows = elsewhere(Ok(installed(Accel::Kvm)), &["debian-6.1.0-50-amd64_6.1.176-1", "file-x"], false).rows();
+        let rows = elsewhere(Ok(installed(Accel::Kvm)), &["debian-6.1.0-50-amd64_6.1.176-1", "file-x"], true).rows();
         assert_eq!((rows[0].state, rows[0].text.as_str()), (State::Good, "7.2.22, accelerated by KVM: because"));
         assert_eq!(
             (rows[1].state, rows[1].text.as_str()),
             (State::Good, "fetched with apt; 6.1.0-50-amd64, file-x in /c (5 MiB)")
         );
         let missing = || QemuError::Missing { program: "qemu-system-x86_64" };
-        let rows = elsewhere(Err(missing()), &[], true).rows();
+        let rows = elsewhere(Err(missing()), &[], false).rows();
         assert_eq!((rows[0].state, rows[0].hint.as_deref()), (State::Missing, Some(INSTALL)));
         assert_eq!((rows[1].state, rows[1].text.as_str()), (State::Limited, "no apt-get, so none can be fetched; none in /c"));
-        assert_eq!(elsewhere(Ok(installed(Accel::Tcg)), &[], false).rows()[0].state, State::Limited);
-        let json = elsewhere(Err(missing()), &["k"], false).as_json();
+        assert_eq!(elsewhere(Ok(installed(Accel::Tcg)), &[], true).rows()[0].state, State::Limited);
+        let json = elsewhere(Err(missing()), &["k"], true).as_json();
         assert_eq!((&json["qemu"]["program"], &json["qemu"]["do"]), (&Value::Null, &INSTALL.into()));
         assert_eq!((&json["kernels"]["cache"], &json["kernels"]["kernels"][0]), (&"/c".into(), &"k".into()));
-        assert_eq!(elsewhere(Ok(installed(Accel::Tcg)), &[], false).as_json()["qemu"]["accelerator"], "tcg");
+        assert_eq!(elsewhere(Ok(installed(Accel::Tcg)), &[], true).as_json()["qemu"]["accelerator"], "tcg");
     }
 }

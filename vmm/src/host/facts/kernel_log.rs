@@ -3,13 +3,12 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 
-use nix::errno::Errno;
-
 use super::attempt::Attempt;
+use crate::errno;
 
 /// Opens the log for reading. The permission is checked here and not on the first read (`devkmsg_open`,
 /// `kernel/printk/printk.c`), and opening takes nothing from other readers.
 pub(crate) fn probe() -> Attempt {
     let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg");
-    Attempt::of("/dev/kmsg", opened.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))))
+    Attempt::of("/dev/kmsg", opened.map_err(errno::of))
 }

@@ -1,9 +1,8 @@
 //! Memory: how much, in which pages, and the limits on mappings.
 
 use std::fs::OpenOptions;
-use std::io;
 
-use nix::errno::Errno;
+use crate::errno;
 use serde::Serialize;
 
 use super::attempt::Attempt;
@@ -65,14 +64,14 @@ pub(crate) fn page_bytes() -> u64 {
 
 fn writable(tree: &Tree, file: &str) -> Attempt {
     let opened = OpenOptions::new().write(true).open(tree.path(file));
-    let errno = |error: io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
-    Attempt::of(&format!("/{file}"), opened.map_err(errno))
+    Attempt::of(&format!("/{file}"), opened.map_err(errno::of))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::fake::Fake;
     use super::*;
+    use nix::errno::Errno;
 
     #[test]
     fn units() {

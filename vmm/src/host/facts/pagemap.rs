@@ -1,9 +1,9 @@
 //! `/proc/self/pagemap`: which physical page is where, the eyes of every test that moves pages.
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
 
+use crate::errno;
 use nix::errno::Errno;
 use serde::Serialize;
 
@@ -54,12 +54,11 @@ impl Pagemap {
 }
 
 fn entry() -> Result<u64, Errno> {
-    let errno = |error: io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
     let mapping = Mapping::anonymous(usize::try_from(page_bytes()).unwrap_or(4096))?;
     mapping.touch(0);
     let mut entry = [0; 8];
     let offset = mapping.address() as u64 / page_bytes() * 8;
-    File::open("/proc/self/pagemap").and_then(|file| file.read_exact_at(&mut entry, offset)).map_err(errno)?;
+    File::open("/proc/self/pagemap").and_then(|file| file.read_exact_at(&mut entry, offset)).map_err(errno::of)?;
     Ok(u64::from_ne_bytes(entry))
 }
 

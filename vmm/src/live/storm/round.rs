@@ -35,7 +35,7 @@ pub(super) fn draw(number: u64, operations: &[&'static Operation], backing: Back
     let wanted = if rng.random_range(0..4) == 0 { pool.len() } else { rng.random_range(1..=pool.len()).max(2.min(pool.len())) };
     let scenario = Scenario { operations: pick(&mut rng, pool, wanted, backing), backing };
 
-    let mut config = Config { seed: seed & 0xffff_ffff, idle_is_fine: true, ..config.clone() };
+    let mut config = Config { seed: seed & 0xffff_ffff, storm_round: true, ..config.clone() };
     if rng.random_bool(0.5) {
         config.vcpus = rng.random_range(1..=(2 * config.vcpus).min(MAX_VCPUS));
         config.host_writers = rng.random_range(0..=2 * config.host_writers.max(1));
@@ -80,7 +80,7 @@ mod tests {
             stall_bound: Duration::from_secs(10),
             plant: None,
             until_violation: false,
-            idle_is_fine: false,
+            storm_round: false,
             layout: None,
         }
     }

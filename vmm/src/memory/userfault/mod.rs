@@ -14,6 +14,7 @@ pub use features::{Features, Modes};
 pub use resolve::Filled;
 
 use super::Pagemap;
+use crate::errno;
 use nix::errno::Errno;
 use nostale_notifier::HvaRange;
 use std::{
@@ -77,9 +78,11 @@ impl Userfault {
     /// When there is none for faults taken in the kernel, or it lacks a feature.
     pub fn open(features: Features) -> Result<Self, UserfaultError> {
         let fd = from_call(0).or_else(|errno| from_device().map_err(|_| errno)).map_err(UserfaultError::Refused)?;
-        let pagemap = Pagemap::open().map_err(unreadable);
         match handshake(&fd, features) {
-            Ok(offered) => Ok(Self { fd, offered, pagemap: pagemap?, misreported: AtomicU64::new(0) }),
+            Ok(offered) => {
+                let pagemap = Pagemap::open().map_err(errno::of).map_err(UserfaultError::Pagemap)?;
+                Ok(Self { fd, offered, pagemap, misreported: AtomicU64::new(0) })
+            }
             Err(Errno::EINVAL) => {
                 // A descriptor takes part in one handshake only, so what is missing is learnt from another.
                 let other = from_call(0).or_else(|_| from_device()).map_err(UserfaultError::Refused)?;
@@ -101,10 +104,6 @@ impl Userfault {
     }
 }
 
-fn unreadable(error: std::io::Error) -> UserfaultError {
-    UserfaultError::Pagemap(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
-}
-
 fn owned(fd: RawFd) -> Result<OwnedFd, Errno> {
     // SAFETY: a descriptor that a system call has just returned belongs to nobody else.
     Errno::result(fd).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
@@ -122,7 +121,7 @@ pub(crate) fn from_call(flags: i32) -> Result<OwnedFd, Errno> {
 /// One from the device, where the permissions of a file decide.
 pub(crate) fn from_device() -> Result<OwnedFd, Errno> {
     let device = OpenOptions::new().read(true).write(true).open("/dev/userfaultfd");
-    let device = device.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
+    let device = device.map_err(errno::of)?;
     // SAFETY: takes flags by value.
     owned(unsafe { libc::ioctl(device.as_raw_fd(), abi::USERFAULTFD_IOC_NEW, FLAGS) })
 }

@@ -3,12 +3,15 @@
 //! All of these change only what is mapped at ranges of guest memory, which nobody reaches but by `memory::Primary` and through a
 //! secondary MMU: accesses that may fault, and find whatever is there. Callers name no other ranges.
 
-use super::{Modes, Userfault, UserfaultError, abi, unreadable};
-use crate::memory::pagemap::Entry;
+use super::{Modes, Userfault, UserfaultError, abi};
+use crate::errno;
 use linux_raw_sys::general as uapi;
 use nix::errno::Errno;
 use nostale_notifier::{Hva, HvaRange, addr::PAGE_SIZE};
 use std::sync::atomic::Ordering::Relaxed;
+
+/// The request of which the kernel does not always tell the truth.
+const MOVE: &str = "UFFDIO_MOVE";
 
 /// What became of a request to fill in pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +77,7 @@ impl Userfault {
     pub fn copy(&self, to: Hva, from: &[u8], protected: bool) -> Result<Filled, UserfaultError> {
         let pages = from.len() as u64 / PAGE_SIZE;
         let mode = if protected { u64::from(uapi::UFFDIO_COPY_MODE_WP) } else { 0 };
-        steps("UFFDIO_COPY", to, 0, pages, |at, offset, bytes| {
+        steps("UFFDIO_COPY", to, pages, |at, offset, bytes| {
             let src = from.as_ptr() as u64 + offset;
             let mut copy = abi::uffdio_copy { dst: at.get(), src, len: bytes, mode, copy: 0 };
             // SAFETY: the kernel reads and writes `copy`, reads `from`, and fills missing pages of guest memory alone (see above).
@@ -87,7 +90,7 @@ impl Userfault {
     /// # Errors
     /// As for [`Self::copy`].
     pub fn zeropage(&self, range: HvaRange) -> Result<Filled, UserfaultError> {
-        steps("UFFDIO_ZEROPAGE", range.start(), 0, range.pages(), |at, _, len| {
+        steps("UFFDIO_ZEROPAGE", range.start(), range.pages(), |at, _, len| {
             let range = abi::uffdio_range { start: at.get(), len };
             let mut zero = abi::uffdio_zeropage { range, mode: 0, zeropage: 0 };
             // SAFETY: the kernel reads and writes `zero`, and fills missing pages of guest memory alone (see above).
@@ -100,7 +103,7 @@ impl Userfault {
     /// # Errors
     /// As for [`Self::copy`]; EFAULT where the file has no page.
     pub fn continue_(&self, range: HvaRange) -> Result<Filled, UserfaultError> {
-        steps("UFFDIO_CONTINUE", range.start(), 0, range.pages(), |at, _, len| {
+        steps("UFFDIO_CONTINUE", range.start(), range.pages(), |at, _, len| {
             let range = abi::uffdio_range { start: at.get(), len };
             let mut minor = abi::uffdio_continue { range, mode: 0, mapped: 0 };
             // SAFETY: the kernel reads and writes `minor`, and maps pages of the file that is mapped there anyway.
@@ -114,32 +117,38 @@ impl Userfault {
     /// EINVAL where the two mappings do not agree, and the like. A page that is there already (EEXIST), missing at the other end
     /// (ENOENT) or in use by others (EBUSY) is no error.
     pub fn move_pages(&self, from: HvaRange, to: Hva) -> Result<Filled, UserfaultError> {
-        let request = |at: Hva, offset, len| {
-            let src = from.start().get() + offset;
-            let mut request = abi::uffdio_move { dst: at.get(), src, len, mode: 0, move_: 0 };
-            // SAFETY: the kernel reads and writes `request`; both places are guest memory (see above).
-            (unsafe { abi::move_pages(self.raw(), &raw mut request) }, request.move_)
-        };
-        let before = self.entries(from)?;
-        let moved = |page| {
-            let had = before.get(page as usize).is_some_and(|entry| !entry.is_empty());
-            let has = |source| Ok(self.entries(source)?.first().is_some_and(|entry| !entry.is_empty()));
-            let (Some(source), Some(there)) = (from.part(page, 1), HvaRange::new(Hva::new(to.get() + page * PAGE_SIZE), 1))
-            else {
-                return Ok(false);
-            };
-            if !had || has(source)? {
+        let to =
+            HvaRange::new(to, from.pages()).ok_or(UserfaultError::Request { call: MOVE, range: from, errno: Errno::EINVAL })?;
+        let had = self.has_pages(from)?;
+        let moved = |page: u64| {
+            let (Some(left), Some(there)) = (from.part(page, 1), to.part(page, 1)) else { return Ok(false) };
+            if !had.get(page as usize).is_some_and(|had| *had) || self.has_pages(left)? == [true] {
                 return Ok(false);
             }
             self.misreported.fetch_add(1, Relaxed);
             // Nobody who waits has been told, either.
             self.wake(there).map(|()| true)
         };
-        through(from.pages(), |done| steps("UFFDIO_MOVE", to, done, from.pages(), request), moved)
+        let move_rest = |first| {
+            let rest = |range: HvaRange| range.part(first, from.pages() - first);
+            rest(from).zip(rest(to)).map_or(Ok(Filled::All), |(from, to)| self.move_some(from, to.start()))
+        };
+        through(move_rest, moved)
     }
 
-    fn entries(&self, range: HvaRange) -> Result<Vec<Entry>, UserfaultError> {
-        self.pagemap.entries(range).map_err(unreadable)
+    fn move_some(&self, from: HvaRange, to: Hva) -> Result<Filled, UserfaultError> {
+        steps(MOVE, to, from.pages(), |at, offset, len| {
+            let src = from.start().get() + offset;
+            let mut request = abi::uffdio_move { dst: at.get(), src, len, mode: 0, move_: 0 };
+            // SAFETY: the kernel reads and writes `request`; both places are guest memory (see above).
+            (unsafe { abi::move_pages(self.raw(), &raw mut request) }, request.move_)
+        })
+    }
+
+    /// Which pages of `range` there are, mapped or on their way.
+    fn has_pages(&self, range: HvaRange) -> Result<Vec<bool>, UserfaultError> {
+        let entries = self.pagemap.entries(range).map_err(errno::of).map_err(UserfaultError::Pagemap)?;
+        Ok(entries.iter().map(|entry| !entry.is_empty()).collect())
     }
 
     /// Pages that UFFDIO_MOVE had moved when it said EEXIST. From 6.18 on, and until somebody mends it, the kernel forgets that it has
@@ -181,32 +190,29 @@ fn again(mut request: impl FnMut() -> nix::Result<i32>) -> Result<(), Errno> {
     }
 }
 
-/// Goes on behind each page that is there already and that `moved` knows to have come all the same.
+/// Moves all pages, from the first on, and goes on behind each that is said to be there already, but has `moved` all the same.
 fn through(
-    pages: u64,
-    mut from: impl FnMut(u64) -> Result<Filled, UserfaultError>,
+    mut move_rest: impl FnMut(u64) -> Result<Filled, UserfaultError>,
     moved: impl Fn(u64) -> Result<bool, UserfaultError>,
 ) -> Result<Filled, UserfaultError> {
     let mut first = 0;
-    while first < pages {
-        match from(first)? {
-            Filled::Only { pages: page, errno: Errno::EEXIST } if moved(page)? => first = page + 1,
-            other => return Ok(other),
+    loop {
+        match move_rest(first)? {
+            Filled::All => return Ok(Filled::All),
+            Filled::Only { pages, errno: Errno::EEXIST } if moved(first + pages)? => first += pages + 1,
+            Filled::Only { pages, errno } => return Ok(Filled::Only { pages: first + pages, errno }),
         }
     }
-    Ok(Filled::All)
 }
 
 /// Repeats a request that may do a part of its work at a time: with an errno it says how many bytes are done, or the errno once more.
-/// `first` pages are done before it begins.
 fn steps(
     call: &'static str,
     to: Hva,
-    first: u64,
     pages: u64,
     mut request: impl FnMut(Hva, u64, u64) -> (nix::Result<i32>, i64),
 ) -> Result<Filled, UserfaultError> {
-    let (bytes, mut done, mut left) = (pages * PAGE_SIZE, first * PAGE_SIZE, TRIES);
+    let (bytes, mut done, mut left) = (pages * PAGE_SIZE, 0, TRIES);
     while done < bytes {
         let (result, moved) = request(Hva::new(to.get() + done), done, bytes - done);
         match (result, u64::try_from(moved)) {
@@ -215,7 +221,7 @@ fn steps(
             (Err(Errno::EAGAIN | Errno::EINTR), _) if left > 0 => left -= 1,
             (Err(errno @ (Errno::EEXIST | Errno::EBUSY)), _) => return Ok(Filled::Only { pages: done / PAGE_SIZE, errno }),
             // Also what is said where nothing is registered; then nothing has been done.
-            (Err(Errno::ENOENT), _) if call == "UFFDIO_MOVE" => {
+            (Err(Errno::ENOENT), _) if call == MOVE => {
                 return Ok(Filled::Only { pages: done / PAGE_SIZE, errno: Errno::ENOENT });
             }
             (Err(errno), _) => {
@@ -234,12 +240,11 @@ mod tests {
 
     /// A kernel that moves pages and says so, but for those in `lies`, of which it says that they were there.
     fn moved_by(lies: &[u64], really: &[u64]) -> Result<Filled, UserfaultError> {
-        let from = |first: u64| {
-            Ok((first..4)
-                .find(|page| lies.contains(page))
-                .map_or(Filled::All, |pages| Filled::Only { pages, errno: Errno::EEXIST }))
+        let move_rest = |first: u64| {
+            let lie = (first..4).find(|page| lies.contains(page));
+            Ok(lie.map_or(Filled::All, |page| Filled::Only { pages: page - first, errno: Errno::EEXIST }))
         };
-        through(4, from, |page| Ok(really.contains(&page)))
+        through(move_rest, |page| Ok(really.contains(&page)))
     }
 
     #[test]

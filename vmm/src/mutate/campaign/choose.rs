@@ -3,7 +3,7 @@
 use super::{Outcome, Reach, Trial, judge::quiet};
 use crate::{
     inside::Pair,
-    mutate::{Group, Kind, Mutant, Site, knowledge},
+    mutate::{Group, Mutant, Site, knowledge},
 };
 
 /// Scenarios for a mutant, or why there are none.
@@ -29,7 +29,7 @@ pub fn choose(mutant: &Mutant, sites: &[&Site], reach: &Reach) -> Chosen {
         // What KVM does with an invalidation shows wherever there are many of them.
         Group::Kvm => reach.scenarios.iter().map(|measured| (measured.invalidations_per_second(), &measured.pair)).collect(),
         Group::Caller => {
-            reach.scenarios.iter().map(|measured| (measured.rate(sites, met_counts(&mutant.kind)), &measured.pair)).collect()
+            reach.scenarios.iter().map(|measured| (measured.rate(sites, !mutant.kind.unbalances()), &measured.pair)).collect()
         }
     };
     rates.retain(|(rate, _)| *rate > 0.0);
@@ -68,12 +68,6 @@ pub fn group(ranked: &[Pair], trials: &[Trial]) -> Vec<Pair> {
     }
     let groups = ranked.len().div_ceil(MOST).max(1);
     ranked.iter().skip(quiet(trials) % groups * MOST).take(MOST).cloned().collect()
-}
-
-/// Whether only calls that met a memslot count. An end that is missing, or a start, is counted by KVM whether the range concerns
-/// the guest or not.
-fn met_counts(kind: &Kind) -> bool {
-    !matches!(kind, Kind::Start | Kind::End)
 }
 
 /// The first of each operation, then the others: what one operation cannot show, another one on the same path may.

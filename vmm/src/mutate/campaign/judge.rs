@@ -32,7 +32,7 @@ const QUIET_ARGUED: usize = 2;
 /// 244 controls on 7.2): of a mutant that cannot be the cause, that tells nothing.
 #[must_use]
 pub(super) fn evidence(trials: &[Trial], kind: &Kind) -> Vec<Trial> {
-    let shown = |trial: &Trial| match kill(trial).filter(|kill| !kind.stalls() && kill.oracle == Oracle::Progress.name()) {
+    let shown = |trial: &Trial| match kill(trial).filter(|kill| !kind.unbalances() && kill.oracle == Oracle::Progress.name()) {
         Some(kill) => Trial { outcome: Some(Outcome::Unclear { why: kill.detail.clone() }), ..trial.clone() },
         None => trial.clone(),
     };
@@ -139,8 +139,12 @@ mod tests {
     }
 
     fn killed() -> Trial {
+        killed_by("finality")
+    }
+
+    fn killed_by(oracle: &str) -> Trial {
         let kill = Kill {
-            oracle: "finality".into(),
+            oracle: oracle.to_owned(),
             scenario: "mremap".into(),
             backing: "anon".into(),
             seconds: 0.5,
@@ -187,10 +191,7 @@ mod tests {
 
     #[test]
     fn what_emulation_never_does_need_not_be_seen_each_time() {
-        let mut slow = killed();
-        if let Some(Outcome::Kill(kill)) = &mut slow.outcome {
-            kill.oracle = "progress".into();
-        }
+        let slow = killed_by("progress");
         let twice = |kill: Trial| judge(&[kill.clone(), nothing(), nothing(), nothing(), kill, nothing()], false);
         assert!(matches!(twice(killed()), Judgement::Killed(_)));
         assert!(matches!(twice(slow), Judgement::Flaky(_)));
@@ -198,10 +199,7 @@ mod tests {
 
     #[test]
     fn a_stall_shows_nothing_of_a_mutant_that_cannot_stall() {
-        let mut slow = killed();
-        if let Some(Outcome::Kill(kill)) = &mut slow.outcome {
-            kill.oracle = "progress".into();
-        }
+        let slow = killed_by("progress");
         let trials = [slow.clone(), killed(), slow, nothing()];
         let kills = |kind| evidence(&trials, &kind).iter().filter_map(kill).count();
         assert_eq!((kills(Kind::End), kills(Kind::Start), kills(Kind::Both), kills(Kind::Retry)), (3, 3, 1, 1));
@@ -210,10 +208,7 @@ mod tests {
 
     #[test]
     fn an_argument_outweighs_one_stall_but_nothing_else() {
-        let mut slow = killed();
-        if let Some(Outcome::Kill(kill)) = &mut slow.outcome {
-            kill.oracle = "progress".into();
-        }
+        let slow = killed_by("progress");
         let six = |first: &Trial, fifth| [first.clone(), nothing(), nothing(), unclear(), fifth, nothing()];
         assert_eq!(judge(&six(&slow, nothing()), true), Judgement::Unseen);
         assert!(matches!(judge(&six(&slow, nothing()), false), Judgement::Flaky(_)), "without an argument");

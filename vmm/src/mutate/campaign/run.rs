@@ -333,14 +333,14 @@ impl Work<'_> {
         let dir = self.dir.join(format!("job-{job}"));
         loop {
             let argument = explain::argument(mutant, self.kernel(), pairs);
-            let judgement = judge(&evidence(&result.trials, &mutant.kind), argument.is_some());
-            match judgement {
+            let trials = evidence(&result.trials, &mutant.kind);
+            match judge(&trials, argument.is_some()) {
                 Judgement::Again if self.interrupted.load(Relaxed) => return Ok(()),
                 Judgement::Again => {
                     let seed = self.campaign.settings.seed.wrapping_add(result.trials.len() as u64);
                     // Two trials refute an argument or do not; without one, each looks harder than those that saw nothing.
-                    let harder = if argument.is_some() { 0 } else { quiet(&result.trials) };
-                    let what: (&[Pair], &[Patch], u64) = (&group(pairs, &result.trials), patches, seed);
+                    let harder = if argument.is_some() { 0 } else { quiet(&trials) };
+                    let what: (&[Pair], &[Patch], u64) = (&group(pairs, &trials), patches, seed);
                     result.trials.push(self.trial((mutant.group, harder), what, &dir)?);
                     continue;
                 }

@@ -274,8 +274,9 @@ mod tests {
             drop(desk);
             assert_eq!(reader.join().expect("no panic"), Ok(0x0303_0303_0303_0303));
         });
-        assert_eq!(server.served(), 1);
+        // Whoever waited may go on before it is counted; whoever has had the desk since finds it counted.
         server.resolve_rest(|at| panic!("{at} is in use")).expect("registered");
+        assert_eq!(server.served(), 1);
         server.finish().expect("alive");
         assert_eq!(arena.primary().load(arena.hva(15)), Ok(0x0303_0303_0303_0303));
     }

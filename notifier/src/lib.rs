@@ -1,15 +1,18 @@
 //! The notifier layer: the vocabulary of a primary MMU (the host's page tables) and the secondary MMUs that mirror it, and the
 //! checker of invalidate orderings: a [step language](lang), its [compiler](compile), the compiled [`model`] and the
-//! [explorer](check).
+//! [explorer](check). A [litmus test](litmus) is a model whose final states are counted: as the explorer finds them, and as real
+//! threads come to them in real memory.
 //!
 //! Nothing in this crate needs KVM or root.
 
 pub mod addr;
+pub mod chain;
 pub mod check;
 pub mod compile;
 pub mod event;
 pub mod export;
 pub mod lang;
+pub mod litmus;
 pub mod model;
 pub mod near;
 

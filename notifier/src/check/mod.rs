@@ -5,6 +5,7 @@ mod agreement;
 mod build;
 mod code;
 mod emit;
+mod ends;
 mod explore;
 mod fold;
 mod layout;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use crate::model::{PropertyId, State, StepId};
 
 pub use agreement::{Agreement, agreement, is_vacuous};
+pub use ends::{End, Ends, ends};
 pub use explore::explore;
 pub use layout::TooWide;
 pub use random::{Walks, walk};

@@ -106,6 +106,7 @@ pub(super) struct Decls<'a> {
     pub(super) ops: Vec<&'a Op>,
     pub(super) threads: Vec<ThreadDecl<'a>>,
     pub(super) properties: Vec<PropertyDecl<'a>>,
+    pub(super) observed: Vec<&'a Expr>,
     pub(super) allow: Vec<&'a Name>,
 }
 
@@ -157,6 +158,10 @@ impl<'a> Decls<'a> {
                 ItemKind::Property { what, condition, message } => {
                     let message = message.as_ref().map(|message| message.text.as_str());
                     this.properties.push(PropertyDecl { what: *what, condition, message, at: item.span });
+                    Ok(())
+                }
+                ItemKind::Observe(what) => {
+                    this.observed.extend(what);
                     Ok(())
                 }
                 ItemKind::Allow(what) => {

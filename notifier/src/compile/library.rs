@@ -8,7 +8,8 @@ use crate::lang::{
 use std::{collections::BTreeMap, sync::LazyLock};
 
 /// The texts, by name.
-pub(super) const TEXTS: &[(&str, &str)] = &[("memory", include_str!("../../library/memory.nst"))];
+pub(super) const TEXTS: &[(&str, &str)] =
+    &[("memory", include_str!("../../library/memory.nst")), ("operations", include_str!("../../library/operations.nst"))];
 
 /// The names that the texts declare, each with its text: parsed once, since a file may have any number of unknown names.
 static DECLARED: LazyLock<BTreeMap<String, &'static str>> = LazyLock::new(|| {

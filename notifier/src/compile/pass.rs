@@ -9,15 +9,15 @@ use super::{
     fold,
     memory::{Memory, MemoryModel},
     scope::Scopes,
-    storage::{Storage, Usage},
+    storage::{Storage, Usage, domain},
     unit::Unit,
 };
 use crate::{
     lang::{
         Diagnostic, Diagnostics, Sources, Span,
-        ast::{Block, PropertyKind},
+        ast::{Block, Expr, PropertyKind},
     },
-    model::{Action, Ask, Domain, Element, Model, Property, Role, Show, Step, Thread, ThreadId, VarId, eval},
+    model::{Action, Ask, Domain, Element, Model, Observed, Property, Role, Show, Step, Thread, ThreadId, VarId, eval},
 };
 
 /// What a pass over the text gives.
@@ -62,6 +62,7 @@ impl<'a> Unit<'a> {
         };
         let (threads, steps, entry) = unit.threads();
         let properties = unit.properties();
+        let observed = unit.observed();
         if !unit.errors.is_empty() {
             return Err(Diagnostics(unit.errors));
         }
@@ -72,6 +73,7 @@ impl<'a> Unit<'a> {
             threads,
             steps,
             properties,
+            observed,
             forbid_deadlock: !decls.allow.iter().any(|what| what.text == "deadlock"),
             forbid_livelock: !decls.allow.iter().any(|what| what.text == "livelock"),
         };
@@ -170,6 +172,33 @@ impl<'a> Unit<'a> {
             all.push(Property { ask, condition, text, message, at: decl.at });
         }
         all
+    }
+}
+
+impl Unit<'_> {
+    /// What a person wants to see of the states in which everything has finished.
+    fn observed(&mut self) -> Vec<Observed> {
+        let mut all = Vec::new();
+        for expr in &self.decls.observed {
+            if self.gives_up(expr.span) {
+                break;
+            }
+            match self.observation(expr) {
+                Ok(observed) => all.push(observed),
+                Err(error) => self.report(error),
+            }
+        }
+        all
+    }
+
+    fn observation(&mut self, expr: &Expr) -> super::unit::Result<Observed> {
+        let value = self.value(expr)?;
+        if !value.faults.is_empty() {
+            return Err(Diagnostic::error("what is observed has to have a value in the end, whatever happens")
+                .at(expr.span, "may look through `none`, or outside of something")
+                .help("observe the reference itself, and the fields of the objects by their names"));
+        }
+        Ok(Observed { text: self.line(expr.span), value: value.expr, domain: domain(self.decls, value.ty) })
     }
 }
 

@@ -113,6 +113,8 @@ pub enum ItemKind {
         /// What it means, in words.
         message: Option<Quoted>,
     },
+    /// `observe guest.r, A.data`
+    Observe(Vec<Expr>),
     /// `allow deadlock, livelock`
     Allow(Vec<Name>),
     /// `expect after_unlock fails "…", inside_lock holds under tso`

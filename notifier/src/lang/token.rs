@@ -93,6 +93,8 @@ pub(crate) enum Token<'t> {
     Sometimes,
     #[token("finally")]
     Finally,
+    #[token("observe")]
+    Observe,
     #[token("allow")]
     Allow,
     #[token("expect")]
@@ -285,8 +287,9 @@ impl Token<'_> {
 
     /// A word that begins an item and nothing else: where it stands inside a block, the block was not closed.
     pub(crate) fn begins_item(&self) -> bool {
-        use Token::{Allow, Always, Const, Enum, Expect, Finally, Kind, Never, Op, Sometimes, Thread, Use, Var};
+        use Token::{Allow, Always, Const, Enum, Expect, Finally, Kind, Never, Observe, Op, Sometimes, Thread, Use, Var};
         matches!(self, Use | Const | Enum | Kind | Var | Op | Thread | Never | Always | Sometimes | Finally | Allow | Expect)
+            || matches!(self, Observe)
     }
 }
 
@@ -303,6 +306,7 @@ pub const ITEM_WORDS: &[&str] = &[
     "model",
     "mutex",
     "never",
+    "observe",
     "op",
     "rwlock",
     "rwsem",

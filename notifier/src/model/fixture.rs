@@ -56,6 +56,7 @@ pub(crate) fn two_pages() -> Model {
             step(0, Some(1), Expr::Const(1), vec![set(0, Expr::Const(0)), set(2, Expr::Const(2))], "flag = false"),
         ],
         properties: Vec::new(),
+        observed: Vec::new(),
         forbid_deadlock: true,
         forbid_livelock: true,
     }

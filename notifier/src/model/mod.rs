@@ -28,6 +28,8 @@ pub struct Model {
     pub steps: Vec<Step>,
     /// What must hold.
     pub properties: Vec<Property>,
+    /// What of a final state is of interest: the columns of a litmus test's table. It has no meaning for the explorer.
+    pub observed: Vec<Observed>,
     /// A state in which nothing can run, though not every thread has finished, is a failure.
     pub forbid_deadlock: bool,
     /// A state from which no finished state can be reached is a failure. (Where a deadlock is none, that is as good an end.)
@@ -256,6 +258,17 @@ pub struct Property {
     pub message: Option<String>,
     /// Where it stands in the text.
     pub at: Span,
+}
+
+/// What is looked at in a state in which all threads have finished.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Observed {
+    /// As written: `guest.r`.
+    pub text: String,
+    /// Its value.
+    pub value: Expr,
+    /// Its values.
+    pub domain: Domain,
 }
 
 /// What a property asks of its condition.

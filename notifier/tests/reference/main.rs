@@ -39,6 +39,7 @@ fn walkers(threads: u32, steps: i32) -> Model {
         threads: (0..threads).map(|id| Thread { name: format!("t[{id}]"), pc: VarId(id), end: steps }).collect(),
         steps: (0..threads).flat_map(|id| (0..steps).map(move |from| step(id, from))).collect(),
         properties: Vec::new(),
+        observed: Vec::new(),
         forbid_deadlock: true,
         forbid_livelock: true,
     }

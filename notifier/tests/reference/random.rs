@@ -24,6 +24,7 @@ const TEXTS: [&str; 5] = ["x.pte = B", "say \"50 %d\\n\"", "/* lock */ mmu", "x.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Numbers {
     /// Near 0: no arithmetic leaves 32 bits.
+    #[allow(dead_code, reason = "not every user needs them")]
     Small,
     /// Also the least and the greatest, so that arithmetic wraps.
     #[allow(dead_code, reason = "other languages have no wrapping arithmetic, so not every user compares it")]
@@ -216,6 +217,7 @@ fn build(
         threads: built,
         steps,
         properties,
+        observed: Vec::new(),
         forbid_deadlock,
         forbid_livelock,
     }

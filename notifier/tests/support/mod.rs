@@ -83,6 +83,7 @@ impl Build {
                 threads: Vec::new(),
                 steps: Vec::new(),
                 properties: Vec::new(),
+                observed: Vec::new(),
                 forbid_deadlock: true,
                 forbid_livelock: false,
             },

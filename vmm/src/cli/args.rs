@@ -1,9 +1,11 @@
 //! What can be said on the command line.
 
+mod litmus;
 mod machine;
 mod matrix;
 mod mutate;
 
+pub(super) use litmus::{LitmusOptions, Place};
 pub(super) use machine::{AccelChoice, MachineOptions};
 pub(super) use matrix::MatrixOptions;
 pub(super) use mutate::MutateOptions;
@@ -74,6 +76,9 @@ pub(super) enum Command {
     /// Check models of invalidate orderings: every interleaving of their steps
     #[command(after_help = CHECK_STATUS)]
     Check(CheckOptions),
+    /// Run litmus tests: which final states the model allows, and how often real threads come to them
+    #[command(after_help = litmus::STATUS)]
+    Litmus(LitmusOptions),
     /// Put models into the layout that the language has
     Fmt(FmtOptions),
     /// Delete one notifier call at a time from a running kernel: does the testbed notice?

@@ -6,8 +6,10 @@ mod doctor;
 mod files;
 mod fmt;
 mod interrupt;
+mod litmus;
 mod machine;
 mod matrix;
+mod models;
 mod mutate;
 mod output;
 mod run;
@@ -49,6 +51,7 @@ pub fn main() -> ExitCode {
         Command::Run(options) => run::run(options, &cli.common),
         Command::Matrix(options) => matrix::matrix(options, &cli.common),
         Command::Check(options) => check::check(options, &cli.common),
+        Command::Litmus(options) => litmus::litmus(options, &cli.common),
         Command::Fmt(options) => fmt::fmt(options, &cli.common),
         Command::Mutate(options) => mutate::mutate(options, &cli.common),
     };

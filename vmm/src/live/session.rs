@@ -55,6 +55,9 @@ pub enum SessionError {
 
 /// How often the run is looked at while it goes on.
 const TICK: Duration = Duration::from_millis(20);
+/// How much longer than its time a scenario goes on until each of its operations has completed once. What did nothing proves nothing,
+/// and on a busy host the share of one scenario of a whole run may be shorter than an operation's first round.
+const FIRST_ROUND: Duration = Duration::from_secs(2);
 /// How long threads that get nothing done may take to stop, at least.
 const STOP_BOUND: Duration = Duration::from_secs(10);
 
@@ -238,13 +241,19 @@ impl<'a> Session<'a> {
             let mut progress = Progress::new(self.config.vcpus, self.config.stall_bound, Instant::now());
             let mut held = self.config.plant != Some(Plant::HeldVcpu);
             let mut over = || enough() || self.config.until_violation && self.ground.watch.tripped();
-            while from.elapsed() < time && !over() && watching.go_on() && !threads.operations_ended() {
+            let in_time = || {
+                let elapsed = from.elapsed();
+                let begun = || self.config.storm_round || self.ground.idle().is_none();
+                elapsed < time || elapsed < time + FIRST_ROUND && !begun()
+            };
+            while in_time() && !over() && watching.go_on() && !threads.operations_ended() {
                 if !held && from.elapsed() > time / 4 {
                     held = true;
                     observer.hold.store(true, Release);
                     let _ = machine.pause(self.bound());
                 }
-                std::thread::sleep(TICK.min(time.saturating_sub(from.elapsed())));
+                let left = time.checked_sub(from.elapsed()).unwrap_or(TICK);
+                std::thread::sleep(TICK.min(left));
                 watching.look(&machine, &self.ground, &mut progress);
             }
             self.end(threads, &machine, &mut watching, &mut progress)

@@ -82,6 +82,11 @@ impl Ground {
         }
     }
 
+    /// An operation that has not completed once.
+    pub(super) fn idle(&self) -> Option<&'static str> {
+        self.operations.iter().find(|(_, tally)| tally.operations.load(Relaxed) == 0).map(|(name, _)| *name)
+    }
+
     /// What operation number `number` works on; a number behind the last one is the final judgement's.
     pub(super) fn bed(&self, number: usize) -> Bed<'_> {
         let name = self.operations.get(number).map_or("final check", |(name, _)| name);

@@ -69,7 +69,8 @@ pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> Sc
         (Verdict::Stuck, Some(format!("no progress: {stuck}")))
     } else if let Some(reason) =
         vacuity::judge(&kvm, visits, operations, scenario.operations.iter().any(|operation| operation.machine.unplugs))
-            .or_else(|| if config.storm_round { None } else { idle(&by_operation) })
+            // Without one of several operations, the others were another scenario.
+            .or_else(|| ground.idle().filter(|_| !config.storm_round).map(|name| format!("{name} did nothing")))
             .or_else(|| unseen(scenario, witnessed, sightings))
     {
         (Verdict::Vacuous, Some(reason))
@@ -112,11 +113,6 @@ pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> Sc
         violations,
         replay: replay(scenario, config, Some(layout), seconds),
     }
-}
-
-/// The operation of several that did nothing: without it, the others were another scenario.
-fn idle(by_operation: &[OperationCount]) -> Option<String> {
-    by_operation.iter().find(|count| count.operations == 0).map(|count| format!("{} did nothing", count.name))
 }
 
 /// The oracle that had nothing to look at, in a scenario that is there for it.

@@ -9,6 +9,7 @@ pub mod human;
 pub mod json;
 pub mod junit;
 pub mod ktap;
+pub mod litmus;
 pub mod matrix;
 pub mod mutate;
 pub mod outdir;

@@ -37,6 +37,7 @@ impl Page<'_> {
                     Intro::Lock => format!("{} {vars}", ty(of)),
                 }
             }
+            ItemKind::Observe(what) => format!("observe {}", list(what, expr)),
             ItemKind::Allow(what) => format!("allow {}", list(what, name)),
             ItemKind::Property { what, condition, message } => {
                 let word = match what {

@@ -1,10 +1,10 @@
 //! `nostale check --export`: the models as other checkers read them.
 
-use super::select::Chosen;
 use crate::{
     cli::{
         Refused,
         args::{Common, Export},
+        models::Chosen,
         output,
     },
     report::{

@@ -1,19 +1,20 @@
 //! `nostale check`: every interleaving of the steps of a model.
 
 mod export;
-mod select;
 
 use super::{
     Refused,
     args::{CheckOptions, Common},
-    interrupt, output,
+    interrupt,
+    models::{self, Chosen, Error, Selection, Wanted},
+    output,
     size::Size,
 };
 use crate::{
     host::facts::available_bytes,
     report::{
         Format,
-        check::{CheckReport, Options, Random, Unchecked, case, render},
+        check::{CheckReport, Options, Random, case, render},
         counter::Counter,
         outdir::OutDir,
     },
@@ -22,7 +23,6 @@ use nostale_notifier::{
     check::{Limits, Outcome, Progress, TooWide, Walks, explore, walk},
     model::Model,
 };
-use select::{Chosen, Selection};
 use std::{
     ops::ControlFlow,
     process::ExitCode,
@@ -34,7 +34,7 @@ const LEAST_BYTES: u64 = 1 << 30;
 
 pub(super) fn check(options: &CheckOptions, common: &Common) -> Result<ExitCode, Refused> {
     let how = How::of(options)?;
-    let Selection { chosen, mut errors } = select::select(options)?;
+    let Selection { chosen, mut errors } = models::select(&wanted(options))?;
     errors.iter().for_each(|error| error.say(common));
     if let Some(language) = options.export {
         return if errors.is_empty() { export::export(&chosen, language, common) } else { Ok(ExitCode::from(super::CANNOT)) };
@@ -47,7 +47,7 @@ pub(super) fn check(options: &CheckOptions, common: &Common) -> Result<ExitCode,
     let errors = errors.into_iter().map(|error| error.unchecked).collect();
     let report = CheckReport { version: 1, files, errors, interrupted: stopped };
 
-    let trace = options.trace || select::files(&chosen) <= 1;
+    let trace = options.trace || models::files(&chosen) <= 1;
     if let Some(out) = out {
         out.write_check(&report)?;
         let path = out.commit()?;
@@ -63,18 +63,9 @@ pub(super) fn check(options: &CheckOptions, common: &Common) -> Result<ExitCode,
     Ok(ExitCode::from(report.exit_status()))
 }
 
-/// What cannot be checked: for the report, and as it is shown on a terminal.
-struct Error {
-    unchecked: Unchecked,
-    coloured: String,
-}
-
-impl Error {
-    /// On standard error.
-    fn say(&self, common: &Common) {
-        let text = if output::colour_of_errors(common) { &self.coloured } else { &self.unchecked.shown };
-        eprintln!("{}\n", text.trim_end());
-    }
+fn wanted(options: &CheckOptions) -> Wanted<'_> {
+    let memory = options.memory_model.map(|memory| memory.0);
+    Wanted { paths: &options.paths, ordering: options.ordering.as_deref(), memory }
 }
 
 /// One after the other, until somebody has had enough.
@@ -97,7 +88,7 @@ fn checked(
         let model = match program.compile(&this.variant, this.memory) {
             Ok(model) => model,
             Err(diagnostics) => {
-                let error = select::rejected(path, Some(&this.variant), &diagnostics, program.sources());
+                let error = models::rejected(path, Some(&this.variant), &diagnostics, program.sources());
                 error.say(common);
                 errors.push(error);
                 continue;
@@ -106,7 +97,7 @@ fn checked(
         match how.run(&model, &progress) {
             Ok(outcome) => results.push(case(path, program, this, &model, &outcome, how.random)),
             Err(error) => {
-                let error = select::unusable(path, Some(&this.variant), &error.to_string());
+                let error = models::unusable(path, Some(&this.variant), &error.to_string());
                 error.say(common);
                 errors.push(error);
             }

@@ -1,16 +1,37 @@
 //! Which models and which of their variants are meant.
 
-use super::Error;
-use crate::{
-    cli::{args::CheckOptions, files},
-    report::check::Unchecked,
-};
+use super::{args::Common, files, output};
+use crate::report::check::Unchecked;
 use nostale_notifier::{
-    compile::{Case, Program},
+    compile::{Case, MemoryModel, Program},
     lang::{Diagnostic, Diagnostics, Sources},
     near::did_you_mean,
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf};
+
+/// What is asked for.
+pub(super) struct Wanted<'a> {
+    /// Files, directories, or `-`.
+    pub(super) paths: &'a [PathBuf],
+    /// Only this ordering.
+    pub(super) ordering: Option<&'a str>,
+    /// Only this memory model.
+    pub(super) memory: Option<MemoryModel>,
+}
+
+/// What cannot be checked: for the report, and as it is shown on a terminal.
+pub(super) struct Error {
+    pub(super) unchecked: Unchecked,
+    coloured: String,
+}
+
+impl Error {
+    /// On standard error.
+    pub(super) fn say(&self, common: &Common) {
+        let text = if output::colour_of_errors(common) { &self.coloured } else { &self.unchecked.shown };
+        eprintln!("{}\n", text.trim_end());
+    }
+}
 
 /// A file and the cases of it that are to be checked: one at least.
 pub(super) struct Chosen {
@@ -26,9 +47,9 @@ pub(super) struct Selection {
 }
 
 /// Reads all files; an error is that there is no such ordering in any.
-pub(super) fn select(options: &CheckOptions) -> Result<Selection, String> {
-    let is_stdin = files::is_stdin(&options.paths)?;
-    let (files, unusable) = if is_stdin { (options.paths.clone(), Vec::new()) } else { files::find(&options.paths) };
+pub(super) fn select(wanted: &Wanted<'_>) -> Result<Selection, String> {
+    let is_stdin = files::is_stdin(wanted.paths)?;
+    let (files, unusable) = if is_stdin { (wanted.paths.to_vec(), Vec::new()) } else { files::find(wanted.paths) };
     let mut errors: Vec<Error> = unusable.iter().map(of_file).collect();
     let mut programs = Vec::new();
     for file in files {
@@ -42,21 +63,20 @@ pub(super) fn select(options: &CheckOptions) -> Result<Selection, String> {
             },
         }
     }
-    if let Some(wanted) = &options.ordering {
+    if let Some(ordering) = wanted.ordering {
         let known: BTreeSet<&str> = programs.iter().flat_map(|(_, program)| program.variants()).collect();
         // With nothing to look in, what is wrong is something else.
-        if !known.is_empty() && !known.contains(wanted.as_str()) {
-            let close = match did_you_mean(wanted, known.iter().copied()) {
+        if !known.is_empty() && !known.contains(ordering) {
+            let close = match did_you_mean(ordering, known.iter().copied()) {
                 close if close.is_empty() => format!("; known: {}", known.into_iter().collect::<Vec<_>>().join(", ")),
                 close => close,
             };
-            return Err(format!("--ordering: no model has an ordering '{wanted}'{close}"));
+            return Err(format!("--ordering: no model has an ordering '{ordering}'{close}"));
         }
     }
-    let memory = options.memory_model.map(|memory| memory.0);
     let chosen = programs.into_iter().map(|(path, program)| {
-        let mut cases = program.cases(memory);
-        cases.retain(|case| options.ordering.as_ref().is_none_or(|wanted| *wanted == case.variant));
+        let mut cases = program.cases(wanted.memory);
+        cases.retain(|case| wanted.ordering.is_none_or(|ordering| ordering == case.variant));
         Chosen { path, program, cases }
     });
     Ok(Selection { chosen: chosen.filter(|chosen| !chosen.cases.is_empty()).collect(), errors })

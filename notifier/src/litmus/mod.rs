@@ -1,0 +1,10 @@
+//! Litmus tests: models whose final states are tabulated. [`allowed`] says which of them the model has, by going through every
+//! interleaving; [`soft`] lets real threads run it in real memory and counts which of them come up.
+
+mod allowed;
+mod observe;
+#[cfg(target_arch = "x86_64")]
+pub mod soft;
+
+pub use allowed::{Allowed, Known, allowed};
+pub use observe::{Outcome, observed};

@@ -1,0 +1,119 @@
+//! A processor's part of a run: it carries the threads of the test through chunks of instances, in an order that is left to chance.
+
+use std::time::{Duration, Instant};
+
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::{
+    cells::Cells,
+    chunk::{Chunk, Way},
+    shape::SHAPES,
+    tally::{Counter, Ended, Eye},
+    thread::{Context, Thread},
+};
+
+/// Passes of every thread in which none finishes anywhere, after which none is expected to. (Of every thread: a processor that is taken
+/// away in the middle of a pass holds its thread up, and others may have to wait for what that would do.)
+const IDLE: u32 = 1000;
+/// Passes in which nobody took a step, after which it is looked at whether anybody can.
+const FRUITLESS: u32 = 16;
+
+/// What all workers use.
+pub(super) struct Ground<'a> {
+    pub(super) cells: &'a Cells,
+    pub(super) eye: &'a Eye,
+    pub(super) threads: &'a [Thread],
+    pub(super) begin: Instant,
+}
+
+/// A processor's part.
+pub(super) struct Worker<'a> {
+    ground: &'a Ground<'a>,
+    random: Xoshiro256PlusPlus,
+    context: Context,
+    pub(super) counter: Counter,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(ground: &'a Ground<'a>, seed: u64) -> Self {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let context = Context::new(random.random());
+        Self { ground, random, context, counter: Counter::default() }
+    }
+
+    /// Does a chunk, alone or with others who are at it as well, until it is done in this round.
+    pub(super) fn work(&mut self, chunk: &Chunk, round: u64, shape: usize) {
+        let threads = self.ground.threads.len();
+        let (pace, skewed) = (SHAPES[shape].pace, SHAPES[shape].skewed);
+        let mut fruitless = 0;
+        while !chunk.is_done(round) {
+            let number = self.random.random_range(0..threads.max(1));
+            if threads == 0 || chunk.all_finished() || fruitless > FRUITLESS || chunk.idle() > IDLE {
+                fruitless = 0;
+                chunk.take_all();
+                if !chunk.is_done(round) && (chunk.all_finished() || self.has_stopped(chunk)) {
+                    self.settle(chunk, round, shape);
+                }
+                chunk.release_all();
+                continue;
+            }
+            if chunk.has_finished(number) || !chunk.take(number) {
+                std::hint::spin_loop();
+                continue;
+            }
+            // It may have been done, and made ready for the next round, until it was taken.
+            if !chunk.is_done(round) {
+                let from = if skewed { self.random.random_range(0..chunk.instances()) } else { 0 };
+                let random = &mut |below: u32| self.random.random_range(0..below);
+                let pass = chunk.pass(number, &self.ground.threads[number], &mut self.context, Way { pace, from, random });
+                fruitless = if pass.steps == 0 { fruitless + 1 } else { 0 };
+            }
+            chunk.release(number);
+        }
+    }
+
+    /// Whether nobody can take a step any more, or nobody comes to an end; the caller has taken all threads.
+    fn has_stopped(&mut self, chunk: &Chunk) -> bool {
+        if chunk.idle() > IDLE {
+            return true;
+        }
+        let random = &mut |_: u32| 0;
+        let mut steps = 0;
+        for (number, thread) in self.ground.threads.iter().enumerate() {
+            let way = Way { pace: super::shape::Pace::Even(1), from: 0, random: &mut *random };
+            steps += chunk.pass(number, thread, &mut self.context, way).steps;
+        }
+        steps == 0
+    }
+
+    fn settle(&mut self, chunk: &Chunk, round: u64, shape: usize) {
+        let Ground { cells, eye, threads, begin } = self.ground;
+        // Whoever has not ended is stuck, unless somebody can still take a step there.
+        let mut stopped = vec![Ended::Stuck; chunk.instances()];
+        if !chunk.all_finished() {
+            for (instance, stopped) in stopped.iter_mut().enumerate() {
+                if !chunk.has_ended(instance, cells) {
+                    let steps: u32 =
+                        (0..).zip(*threads).map(|(n, thread)| chunk.poke(n, instance, thread, &mut self.context)).sum();
+                    *stopped = if steps > 0 { Ended::Endless } else { Ended::Stuck };
+                }
+            }
+        }
+        let now = || -> Duration { begin.elapsed() };
+        let counter = &mut self.counter;
+        let mut last: Option<(Ended, u64)> = None;
+        chunk.settle(round, cells, eye, &|instance| stopped[instance], |ended| match &mut last {
+            // Neighbours often end alike.
+            Some((same, times)) if *same == ended => *times += 1,
+            _ => {
+                if let Some((before, times)) = last.replace((ended, 1)) {
+                    counter.count(before, shape, times, now);
+                }
+            }
+        });
+        if let Some((ended, times)) = last {
+            counter.count(ended, shape, times, now);
+        }
+    }
+}

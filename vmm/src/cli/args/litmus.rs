@@ -1,0 +1,60 @@
+//! Options of `nostale litmus`.
+
+use super::{
+    super::size::{parse_seconds, parse_seed},
+    Memory,
+};
+use clap::{Args, ValueEnum};
+use std::{path::PathBuf, time::Duration};
+
+pub(in super::super) const STATUS: &str = "\
+Exit status:
+  0  every state that was seen is allowed, and no ordering that is expected to hold allows a bad one
+  1  a state was seen that is not allowed, or an ordering that is expected to hold allows a bad one
+  2  usage; a test could not be read, or does not run where it was to
+  3  nothing is wrong, but not everything was explored, or it was interrupted
+States that are allowed and were never seen are warned of; they are no failure.";
+
+/// Options of `nostale litmus`.
+#[derive(Args, Debug)]
+pub(in super::super) struct LitmusOptions {
+    /// Tests, directories of which all *.nst files are run, or - for standard input
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub(in super::super) paths: Vec<PathBuf>,
+    /// Where to run them
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST", default_value = "model,soft")]
+    pub(in super::super) on: Vec<Place>,
+    /// Only this ordering [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub(in super::super) ordering: Option<String>,
+    /// Which final states are allowed under this memory model; real threads run under sc only [default: those that a file names, else
+    /// sc]
+    #[arg(long, value_enum, value_name = "MODEL")]
+    pub(in super::super) memory_model: Option<Memory>,
+    /// Instances of each ordering of each test
+    #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(in super::super) runs: Option<u64>,
+    /// Time for each ordering of each test
+    #[arg(long, value_name = "S", default_value = "1", value_parser = parse_seconds)]
+    pub(in super::super) seconds: Duration,
+    /// Where everything random comes from [default: a new one each time]
+    #[arg(long, value_name = "N", value_parser = parse_seed)]
+    pub(in super::super) seed: Option<u64>,
+    /// Processors that carry the threads of a test [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(in super::super) workers: Option<u16>,
+    /// Stop exploring where a test has more states than this
+    #[arg(long, value_name = "N", default_value_t = 1 << 22, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(in super::super) max_states: u64,
+}
+
+/// Where a litmus test can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in super::super) enum Place {
+    /// The model: every interleaving
+    Model,
+    /// The software MMU: real threads, real memory
+    Soft,
+    /// Guests on real KVM
+    Kvm,
+}

@@ -1,0 +1,197 @@
+//! `nostale litmus`: final states, as the model allows them and as real threads come to them.
+
+use super::{
+    Refused,
+    args::{Common, LitmusOptions, Place},
+    interrupt,
+    models::{self, Chosen, Error, Selection, Wanted},
+    output,
+};
+use crate::{
+    host::clock,
+    report::{
+        Format,
+        counter::Counter,
+        litmus::{Case, LitmusReport, Options, TestResult, render, test},
+        outdir::OutDir,
+    },
+};
+use nostale_notifier::{
+    check::Progress,
+    compile::{Case as Variant, MemoryModel, Program},
+    litmus::{self, Allowed, observed, soft},
+    model::Model,
+};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+pub(super) fn litmus(options: &LitmusOptions, common: &Common) -> Result<ExitCode, Refused> {
+    if options.on.contains(&Place::Kvm) {
+        return Err("--on kvm: guests do not run litmus tests yet; say --on model,soft".into());
+    }
+    let wanted = Wanted {
+        paths: &options.paths,
+        ordering: options.ordering.as_deref(),
+        memory: options.memory_model.map(|memory| memory.0),
+    };
+    let Selection { chosen, mut errors } = models::select(&wanted)?;
+    errors.iter().for_each(|error| error.say(common));
+    // Before there is anything to see of it: whoever sees the directory may send a signal.
+    let interrupted = interrupt::flag()?;
+    let out = common.out.as_deref().map(OutDir::prepare).transpose()?;
+    let seed = options.seed.unwrap_or_else(|| clock::now().0 & 0xffff_ffff);
+    let session = Session { options, seed, interrupted: &interrupted };
+    let tests = session.tests(&chosen, common, &mut errors);
+    let report = LitmusReport {
+        version: 1,
+        seed,
+        tests,
+        errors: errors.into_iter().map(|error| error.unchecked).collect(),
+        interrupted: interrupted.load(Ordering::Relaxed),
+    };
+    if let Some(out) = out {
+        out.write_litmus(&report)?;
+        let path = out.commit()?;
+        if common.format == Format::Human && !common.quiet {
+            eprintln!("everything is kept in {}", path.display());
+        }
+    }
+    if common.format != Format::Human || !report.tests.is_empty() {
+        let options = Options { width: output::width(), color: output::colour(common) };
+        output::print(&render(&report, common.format, &options))?;
+    }
+    Ok(ExitCode::from(report.exit_status()))
+}
+
+/// What all tests of a call have in common.
+struct Session<'a> {
+    options: &'a LitmusOptions,
+    seed: u64,
+    interrupted: &'a AtomicBool,
+}
+
+impl Session<'_> {
+    /// One after the other, until somebody has had enough.
+    fn tests(&self, chosen: &[Chosen], common: &Common, errors: &mut Vec<Error>) -> Vec<TestResult> {
+        let mut results = Vec::new();
+        let mut counter = Counter::new(common.quiet);
+        let all = chosen.iter().map(|chosen| chosen.cases.len()).sum();
+        let mut number = 0;
+        for chosen in chosen {
+            let mut known = Known { path: &chosen.path, program: &chosen.program, allowed: BTreeMap::new() };
+            for variant in &chosen.cases {
+                number += 1;
+                if self.interrupted.load(Ordering::Relaxed) {
+                    return results;
+                }
+                counter.begin(number, all, &format!("{} {}", chosen.path, variant.variant));
+                match self.test(&mut known, variant, &counter) {
+                    Ok(result) => results.push(result),
+                    Err(error) => {
+                        error.say(common);
+                        errors.push(error);
+                    }
+                }
+            }
+        }
+        results
+    }
+
+    fn test(&self, known: &mut Known<'_>, variant: &Variant, counter: &Counter) -> Result<TestResult, Error> {
+        let (path, program) = (known.path, known.program);
+        let model = known.compile(variant)?;
+        // What other orderings allow are the states that this one may have to forbid.
+        for other in program.cases(Some(variant.memory)) {
+            known.explore(self, &other, counter)?;
+        }
+        let soft = if self.options.on.contains(&Place::Soft) && variant.memory == MemoryModel::Sc {
+            Some(self.soft(path, variant, &model)?)
+        } else {
+            None
+        };
+        let (columns, of) = (observed(&model), |name: &str| (name.to_owned(), variant.memory));
+        let Some((allowed, explored)) = known.allowed.get(&of(&variant.variant)) else {
+            return Err(models::unusable(path, Some(&variant.variant), "it was not explored"));
+        };
+        let others = known.allowed.iter().filter(|((name, memory), _)| *name != variant.variant && *memory == variant.memory);
+        let others = others.map(|((name, _), (allowed, _))| (name.clone(), allowed.clone())).collect();
+        Ok(test(&Case {
+            path,
+            model: &program.name,
+            variant: &variant.variant,
+            memory_model: variant.memory.name(),
+            expected: variant.expected,
+            columns: &columns,
+            allowed,
+            explored: *explored,
+            others: &others,
+            soft: soft.as_ref(),
+            replay: self.replay(path, program, variant),
+        }))
+    }
+
+    fn soft(&self, path: &str, variant: &Variant, model: &Model) -> Result<soft::Run, Error> {
+        let refused = |why: soft::Unsuited| models::unusable(path, Some(&variant.variant), &why.to_string());
+        let compiled = soft::Soft::new(model).map_err(refused)?;
+        let cpus = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let options = soft::Options {
+            until: self.options.runs.map_or(soft::Until::For(self.options.seconds), soft::Until::Instances),
+            seed: self.seed,
+            workers: self.options.workers.map_or(cpus, usize::from),
+        };
+        Ok(compiled.run(&options, self.interrupted))
+    }
+
+    fn replay(&self, path: &str, program: &Program, variant: &Variant) -> String {
+        let on = self.options.on.iter().map(|place| match place {
+            Place::Model => "model",
+            Place::Soft => "soft",
+            Place::Kvm => "kvm",
+        });
+        let on = on.collect::<Vec<_>>().join(",");
+        let ordering = if program.variants().len() > 1 { format!(" --ordering {}", variant.variant) } else { String::new() };
+        let memory =
+            if variant.memory == MemoryModel::Sc { String::new() } else { format!(" --memory-model {}", variant.memory.name()) };
+        let how = match self.options.runs {
+            Some(runs) => format!("--runs {runs}"),
+            None => format!("--seconds {}", self.options.seconds.as_secs_f64()),
+        };
+        format!("nostale litmus {path} --on {on}{ordering}{memory} {how} --seed {:#x}", self.seed)
+    }
+}
+
+/// What is known of a file: what each ordering allows is asked for by all others.
+struct Known<'a> {
+    path: &'a str,
+    program: &'a Program,
+    allowed: BTreeMap<(String, MemoryModel), (Allowed, Duration)>,
+}
+
+impl Known<'_> {
+    fn compile(&self, variant: &Variant) -> Result<Model, Error> {
+        let rejected = |wrong| models::rejected(self.path, Some(&variant.variant), &wrong, self.program.sources());
+        self.program.compile(&variant.variant, variant.memory).map_err(rejected)
+    }
+
+    fn explore(&mut self, session: &Session<'_>, variant: &Variant, counter: &Counter) -> Result<(), Error> {
+        let key = (variant.variant.clone(), variant.memory);
+        if self.allowed.contains_key(&key) {
+            return Ok(());
+        }
+        let model = self.compile(variant)?;
+        let began = Instant::now();
+        let progress = |Progress { states, depth }| {
+            counter.count(states, depth);
+            if session.interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let allowed = litmus::allowed(&model, session.options.max_states, &progress)
+            .map_err(|wide| models::unusable(self.path, Some(&variant.variant), &wide.to_string()))?;
+        self.allowed.insert(key, (allowed, began.elapsed()));
+        Ok(())
+    }
+}

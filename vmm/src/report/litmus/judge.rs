@@ -1,0 +1,146 @@
+//! From what is allowed and what was seen to a result.
+
+use super::{Explored, NeverSeen, Ran, ShapeShare, Sighting, StateRow, TestResult, Verdict};
+use nostale_notifier::{
+    lang::ast::Expected,
+    litmus::{
+        Allowed, Outcome,
+        soft::{Run, SHAPES, Seen},
+    },
+    model::Observed,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// What is known of a test under one ordering.
+pub struct Case<'a> {
+    /// The file.
+    pub path: &'a str,
+    /// The name of the model.
+    pub model: &'a str,
+    /// The ordering and the memory model.
+    pub variant: &'a str,
+    /// `sc`, `tso` or `weak`.
+    pub memory_model: &'static str,
+    /// What the file expects.
+    pub expected: Expected,
+    /// What is looked at.
+    pub columns: &'a [Observed],
+    /// What the model allows, and how long it took to find out.
+    pub allowed: &'a Allowed,
+    /// See there.
+    pub explored: Duration,
+    /// What other orderings of the file allow.
+    pub others: &'a BTreeMap<String, Allowed>,
+    /// What was seen on the software MMU.
+    pub soft: Option<&'a Run>,
+    /// The line that runs this case alone.
+    pub replay: String,
+}
+
+/// The result of a test.
+#[must_use]
+pub fn test(case: &Case<'_>) -> TestResult {
+    let exhausted = case.allowed.bound.is_none();
+    let elsewhere = case.others.values().flat_map(|allowed| allowed.outcomes.keys());
+    let seen = case.soft.iter().flat_map(|run| run.tally.keys());
+    let outcomes: BTreeSet<&Outcome> = case.allowed.outcomes.keys().chain(elsewhere).chain(seen).collect();
+    let states: Vec<StateRow> = outcomes.iter().map(|outcome| row(case, outcome)).collect();
+    let (verdict, reason) = judge(case, &states, exhausted);
+    let missing = |state: &&StateRow| state.model == "allowed" && state.soft.as_ref().is_some_and(|seen| seen.times == 0);
+    TestResult {
+        path: case.path.to_owned(),
+        model: case.model.to_owned(),
+        variant: case.variant.to_owned(),
+        memory_model: case.memory_model,
+        verdict,
+        reason,
+        never_seen: states.iter().filter(missing).map(|row| NeverSeen { on: "soft", state: row.state.clone() }).collect(),
+        columns: case.columns.iter().map(|column| column.text.clone()).collect(),
+        states,
+        explored: Some(Explored { states: case.allowed.states, exhausted, seconds: case.explored.as_secs_f64() }),
+        soft: case.soft.map(ran),
+        replay: case.replay.clone(),
+    }
+}
+
+fn row(case: &Case<'_>, outcome: &Outcome) -> StateRow {
+    let known = case.allowed.outcomes.get(outcome);
+    let others = case.others.iter().filter(|(_, allowed)| allowed.outcomes.contains_key(outcome));
+    let (end, values) = match outcome {
+        Outcome::Finished(values) => {
+            let shown = case.columns.iter().zip(values).map(|(column, value)| column.domain.shown(*value).to_string());
+            ("finished", shown.collect())
+        }
+        Outcome::Failed(_) => ("failed", Vec::new()),
+        Outcome::Stuck => ("stuck", Vec::new()),
+        Outcome::Endless => ("endless", Vec::new()),
+    };
+    // What is bad under one ordering is bad under all: the properties are the same.
+    let violates = known.or_else(|| others.clone().find_map(|(_, allowed)| allowed.outcomes.get(outcome)));
+    StateRow {
+        state: outcome.shown(case.columns).to_string(),
+        end,
+        values,
+        model: match (known, case.allowed.bound) {
+            (Some(_), _) => "allowed",
+            (None, None) => "forbidden",
+            (None, Some(_)) => "unknown",
+        },
+        allowed_under: if known.is_some() { Vec::new() } else { others.map(|(name, _)| name.clone()).collect() },
+        violates: violates.and_then(|known| known.violates.clone()),
+        soft: case.soft.map(|run| sighting(run, run.tally.get(outcome))),
+    }
+}
+
+fn sighting(run: &Run, seen: Option<&Seen>) -> Sighting {
+    let times = seen.map_or(0, |seen| seen.times);
+    let best = seen.and_then(|seen| {
+        let rates = seen.by_shape.iter().zip(&run.shapes).map(|(times, (_, all))| *times as f64 / (*all).max(1) as f64);
+        let best = rates.enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));
+        best.map(|(shape, _)| SHAPES[shape].to_string())
+    });
+    Sighting {
+        times,
+        per_million: times as f64 * 1e6 / run.instances.max(1) as f64,
+        first_us: seen.map(|seen| seen.first.as_secs_f64() * 1e6),
+        best_shape: best,
+    }
+}
+
+fn judge(case: &Case<'_>, states: &[StateRow], exhausted: bool) -> (Verdict, Option<String>) {
+    let forbidden: Vec<_> =
+        states.iter().filter(|row| row.model == "forbidden" && row.soft.as_ref().is_some_and(|seen| seen.times > 0)).collect();
+    if let Some(first) = forbidden.first() {
+        let more = if forbidden.len() > 1 { format!(" (and {} more)", forbidden.len() - 1) } else { String::new() };
+        let reason = format!("seen on the software MMU, though the model does not allow it: {}{more}", first.state);
+        return (Verdict::Forbidden, Some(reason));
+    }
+    let bad = states.iter().find(|row| row.model == "allowed" && row.violates.is_some());
+    match (case.expected, bad) {
+        (Expected::Holds, Some(bad)) => {
+            let why = bad.violates.as_deref().unwrap_or_default();
+            (Verdict::Unexpected, Some(format!("expected to hold, but the model allows {} ({why})", bad.state)))
+        }
+        _ if !exhausted => {
+            (Verdict::Bounded, Some("more states than --max-states allows: what is forbidden is not known".to_owned()))
+        }
+        _ => (Verdict::Agrees, None),
+    }
+}
+
+fn ran(run: &Run) -> Ran {
+    let seconds = run.elapsed.as_secs_f64();
+    Ran {
+        instances: run.instances,
+        seconds,
+        instances_per_second: run.instances as f64 / seconds.max(f64::MIN_POSITIVE),
+        shapes: run
+            .shapes
+            .iter()
+            .map(|(shape, instances)| ShapeShare { shape: shape.to_string(), instances: *instances })
+            .collect(),
+    }
+}

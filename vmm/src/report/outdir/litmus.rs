@@ -1,0 +1,25 @@
+//! What `nostale litmus --out DIR` keeps.
+
+use super::{OutDir, OutDirError, WIDTH};
+use crate::report::litmus::{LitmusReport, Options, render};
+
+impl OutDir {
+    /// Writes all files of a call: the result in every form.
+    ///
+    /// # Errors
+    /// The first file that could not be written.
+    pub fn write_litmus(&self, report: &LitmusReport) -> Result<(), OutDirError> {
+        let options = Options { width: WIDTH, color: false };
+        self.write_forms(|format| render(report, format, &options))?;
+        self.write("README.txt", README.as_bytes())
+    }
+}
+
+const README: &str = "\
+Results of litmus tests run by nostale.
+
+table.txt    the result for people: read this first
+report.json  the result for programs, with everything that was counted
+junit.xml    the result for continuous integration
+ktap.txt     the result for the kernel's test tools (KTAP version 1)
+";

@@ -84,6 +84,8 @@ pub(super) struct Chunk {
     threads: Vec<Carried>,
     /// The last round in which it was done.
     done: AtomicU64,
+    /// What all instances begin with: shared memory, and each thread's own.
+    images: Vec<Vec<u8>>,
     /// Failure of each instance, from 1; 0 for none.
     failures: Vec<AtomicU32>,
 }
@@ -93,6 +95,24 @@ pub(super) struct Chunk {
 unsafe impl Sync for Chunk {}
 // SAFETY: it is memory that belongs to no thread.
 unsafe impl Send for Chunk {}
+
+/// Random numbers for choices that are made at every visit: fast, and good enough for that. Weyl's sequence, mixed as in splitmix64.
+#[derive(Debug)]
+pub(super) struct Quick(u64);
+
+impl Quick {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below another one, which is small.
+    #[inline(always)]
+    pub(super) fn below(&mut self, end: u32) -> u32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (((mixed >> 32) * u64::from(end)) >> 32) as u32
+    }
+}
 
 /// What came of a pass.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -106,9 +126,11 @@ pub(super) struct Pass {
 /// How a pass is made.
 pub(super) struct Way<'r> {
     pub(super) pace: Pace,
+    /// No other processor is in this chunk.
+    pub(super) alone: bool,
     /// The first instance.
     pub(super) from: usize,
-    pub(super) random: &'r mut dyn FnMut(u32) -> u32,
+    pub(super) random: &'r mut Quick,
 }
 
 impl Chunk {
@@ -119,7 +141,14 @@ impl Chunk {
             let own = Memory::new(stride * instances);
             Carried { taken: AtomicBool::new(false), left: AtomicU32::new(0), passes: AtomicU32::new(0), own, stride }
         };
+        let padded = |cells: &Vec<u8>, stride: usize| {
+            let mut cells = cells.clone();
+            cells.resize(stride, 0);
+            cells.repeat(instances)
+        };
+        let own = cells.own.iter().map(|own| padded(own, own.len().next_multiple_of(OWN_ALIGN)));
         let this = Self {
+            images: [padded(&cells.shared, stride)].into_iter().chain(own).collect(),
             instances,
             shared: Memory::new(stride * instances),
             stride,
@@ -157,6 +186,11 @@ impl Chunk {
         self.threads.iter().for_each(|thread| thread.passes.store(0, Relaxed));
     }
 
+    /// Whether others carry everybody who has not finished: they will see to it that this chunk comes to its end.
+    pub(super) fn is_in_good_hands(&self) -> bool {
+        self.threads.iter().all(|thread| thread.left.load(Relaxed) == 0 || thread.taken.load(Relaxed))
+    }
+
     /// Takes a thread, if nobody carries it.
     pub(super) fn take(&self, thread: usize) -> bool {
         let taken = &self.threads[thread].taken;
@@ -186,20 +220,20 @@ impl Chunk {
     pub(super) fn pass(&self, number: usize, thread: &Thread, context: &mut Context, way: Way<'_>) -> Pass {
         let carried = &self.threads[number];
         let mut pass = Pass::default();
-        let Way { pace, from, random } = way;
+        let Way { pace, alone, from, random } = way;
         let even = match pace {
             Pace::Whole => WHOLE,
-            Pace::Even(most) | Pace::Uneven(most) => 1 + random(most),
+            Pace::Even(most) | Pace::Uneven(most) => 1 + random.below(most),
         };
         for instance in (from..self.instances).chain(0..from) {
             // SAFETY: the caller has taken the thread.
             if unsafe { carried.pc(instance) } == thread.end {
                 continue;
             }
-            let steps = if let Pace::Uneven(most) = pace { 1 + random(most) } else { even };
+            let steps = if let Pace::Uneven(most) = pace { 1 + random.below(most) } else { even };
             let shared = self.shared.at(instance * self.stride);
-            // SAFETY: both belong to an instance of this model's cells, and the caller has taken the thread.
-            let (left, taken) = unsafe { thread.visit(shared, carried.cells(instance), context, steps) };
+            // SAFETY: both belong to an instance of this model's cells, the caller has taken the thread, and knows whether it is alone.
+            let (left, taken) = unsafe { thread.visit(alone, (shared, carried.cells(instance)), context, steps) };
             pass.steps += u64::from(taken);
             match left {
                 Left::Tired => {}
@@ -243,9 +277,7 @@ impl Chunk {
             let byte = |cell| {
                 let at = match cell {
                     Cell::Shared(at) => self.shared.at(instance * self.stride + at),
-                    Cell::Own(thread, at) => {
-                        self.threads[thread].cells(instance).wrapping_add(at)
-                    }
+                    Cell::Own(thread, at) => self.threads[thread].cells(instance).wrapping_add(at),
                     Cell::Pc(_) => return 0,
                 };
                 // SAFETY: the cell is inside, and whoever has taken all threads uses it alone.
@@ -278,15 +310,16 @@ impl Chunk {
         self.instances
     }
 
-    /// Carries a thread, which the caller has taken, a few steps in one instance. Returns how many it took.
+    /// Carries a thread one step further in one instance; the caller has taken all threads. Returns how many it took.
     pub(super) fn poke(&self, number: usize, instance: usize, thread: &Thread, context: &mut Context) -> u32 {
         let carried = &self.threads[number];
         // SAFETY: the caller has taken the thread.
         if unsafe { carried.pc(instance) } == thread.end {
             return 0;
         }
-        // SAFETY: as in `pass`.
-        let (left, steps) = unsafe { thread.visit(self.shared.at(instance * self.stride), carried.cells(instance), context, 1) };
+        // SAFETY: as in `pass`; the caller has taken all threads.
+        let (left, steps) =
+            unsafe { thread.visit(true, (self.shared.at(instance * self.stride), carried.cells(instance)), context, 1) };
         match left {
             Left::Failed => self.failures[instance].store(context.failure + 1, Relaxed),
             Left::Finished | Left::Tired | Left::Blocked => {}
@@ -296,15 +329,11 @@ impl Chunk {
 
     /// Puts every instance into its first state; the caller has it to itself.
     fn write_first(&self, cells: &Cells) {
-        for instance in 0..self.instances {
-            let shared = self.shared.at(instance * self.stride);
-            // SAFETY: an instance's shared cells are inside, and whoever has taken all threads uses them alone.
-            unsafe { std::ptr::copy_nonoverlapping(cells.shared.as_ptr(), shared, cells.shared.len()) };
-            self.failures[instance].store(0, Relaxed);
-            for (carried, own) in self.threads.iter().zip(&cells.own) {
-                // SAFETY: as above.
-                unsafe { std::ptr::copy_nonoverlapping(own.as_ptr(), carried.cells(instance), own.len()) };
-            }
+        self.failures.iter().for_each(|failure| failure.store(0, Relaxed));
+        let own = self.threads.iter().map(|carried| &carried.own);
+        for (memory, image) in [&self.shared].into_iter().chain(own).zip(&self.images) {
+            // SAFETY: the image is as long as all instances together, and whoever has taken all threads uses them alone.
+            unsafe { std::ptr::copy_nonoverlapping(image.as_ptr(), memory.at(0), image.len()) };
         }
         for (carried, (own, end)) in self.threads.iter().zip(cells.own.iter().zip(&cells.ends)) {
             // A thread without steps has finished before it begins.

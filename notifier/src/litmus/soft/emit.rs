@@ -10,7 +10,7 @@ use iced_x86::code_asm::{
 
 use super::{
     cells::{BUSY, Cell, Cells},
-    plan::{Plan, fixed},
+    plan::{How, Plan, fixed},
 };
 use crate::model::{BinOp, Expr, Place, VarId};
 
@@ -44,6 +44,8 @@ pub(super) struct Emitter<'a> {
     pub(super) cached: Option<usize>,
     /// The step that is being written has locked everything it touches: nothing need be waited for.
     pub(super) has_locks: bool,
+    /// The code is for a processor that has its instances to itself: it needs neither locks nor atomic instructions.
+    alone: bool,
 }
 
 fn value(depth: usize) -> Result<AsmRegister32, NoCode> {
@@ -55,8 +57,21 @@ fn wide(depth: usize) -> Result<AsmRegister64, NoCode> {
 }
 
 impl<'a> Emitter<'a> {
-    pub(super) fn new(cells: &'a Cells, plan: &'a Plan) -> Result<Self, NoCode> {
-        Ok(Self { asm: CodeAssembler::new(64)?, cells, plan, cached: None, has_locks: false })
+    pub(super) fn new(cells: &'a Cells, plan: &'a Plan, alone: bool) -> Result<Self, NoCode> {
+        Ok(Self { asm: CodeAssembler::new(64)?, cells, plan, cached: None, has_locks: false, alone })
+    }
+
+    /// The cell whose highest bit says whether an element is taken, if anybody ever takes it.
+    fn unit(&self, var: VarId, element: usize) -> Option<usize> {
+        if self.alone { None } else { self.plan.unit(self.cells, var, element) }
+    }
+
+    /// How a step is made atomic in this code.
+    pub(super) fn how(&self, index: usize) -> How {
+        match &self.plan.how[index] {
+            How::Locked(_) if self.alone => How::Own,
+            how => how.clone(),
+        }
     }
 
     pub(super) fn label(&mut self) -> CodeLabel {
@@ -72,7 +87,7 @@ impl<'a> Emitter<'a> {
 
     /// Loads the value of an element that others may change, as it is when no step of several cells has it.
     pub(super) fn load_shared(&mut self, var: VarId, element: usize, at: usize, to: AsmRegister32) -> Emitted {
-        let unit = self.plan.unit(self.cells, var, element);
+        let unit = self.unit(var, element);
         let cell = byte_ptr(rdi + at as i32);
         match unit {
             Some(unit) if self.has_locks => {
@@ -148,7 +163,7 @@ impl<'a> Emitter<'a> {
         };
         let from = byte_ptr(rdi + index + base);
         self.asm.movzx(to, from)?;
-        if self.plan.unit(self.cells, place.var, first).is_some() {
+        if self.unit(place.var, first).is_some() {
             debug_assert!(self.has_locks, "what is found by an index is read under the lock of its group");
             self.asm.and(to, i32::from(!BUSY))?;
         }
@@ -299,7 +314,7 @@ impl<'a> Emitter<'a> {
         match self.cells.cell(first) {
             Cell::Own(_, at) => self.asm.mov(cell(rsi, at), al)?,
             Cell::Pc(_) => self.asm.mov(word_ptr(rsi), iced_x86::code_asm::ax)?,
-            Cell::Shared(at) => match self.plan.unit(self.cells, place.var, first) {
+            Cell::Shared(at) => match self.unit(place.var, first) {
                 // It keeps its lock.
                 Some(unit) if self.has_locks && !index => {
                     if unit == at {
@@ -317,6 +332,7 @@ impl<'a> Emitter<'a> {
                     self.asm.mov(cell(rdi, at), al)?;
                 }
                 None if self.has_locks => self.asm.mov(cell(rdi, at), al)?,
+                None if self.alone => self.asm.mov(cell(rdi, at), al)?,
                 None => self.asm.xchg(cell(rdi, at), al)?,
                 Some(unit) => self.exchange(cell(rdi, at), unit == at)?,
             },
@@ -383,6 +399,10 @@ impl<'a> Emitter<'a> {
         self.asm.mov(ecx, eax)?;
         self.asm.mov(eax, r11d)?;
         self.lower(element, eax)?;
+        if self.alone {
+            self.asm.mov(byte_ptr(rdi + at as i32), cl)?;
+            return Ok(());
+        }
         self.asm.lock().cmpxchg(byte_ptr(rdi + at as i32), cl)?;
         self.asm.jne(again)?;
         Ok(())

@@ -21,7 +21,7 @@ mod tally;
 mod thread;
 mod worker;
 
-pub use run::{Options, Run, Soft, Until};
+pub use run::{Options, Rounds, Run, Soft, Until};
 pub use shape::{SHAPES, Shape};
 pub use tally::{Seen, Tally};
 

@@ -60,8 +60,19 @@ pub struct Run {
     pub instances: u64,
     /// How long it took.
     pub elapsed: Duration,
-    /// Instances by shape.
-    pub shapes: Vec<(Shape, u64)>,
+    /// What came of each shape of rounds.
+    pub shapes: Vec<Rounds>,
+}
+
+/// The rounds of one shape.
+#[derive(Clone, Copy, Debug)]
+pub struct Rounds {
+    /// How the threads came together.
+    pub shape: Shape,
+    /// Instances.
+    pub instances: u64,
+    /// How long they took.
+    pub elapsed: Duration,
 }
 
 /// A model as real threads run it.
@@ -145,6 +156,8 @@ impl<'m> Soft<'m> {
             until: options.until,
             begin,
             instances: Counts::default(),
+            times: [Duration::ZERO; SHAPES.len()],
+            running: None,
             rounds: 0,
         };
         let mut tally = Tally::new();
@@ -162,7 +175,9 @@ impl<'m> Soft<'m> {
             tally,
             instances: lead.instances.iter().sum(),
             elapsed: begin.elapsed(),
-            shapes: SHAPES.into_iter().zip(lead.instances).collect(),
+            shapes: (SHAPES.into_iter().zip(lead.instances).zip(lead.times))
+                .map(|((shape, instances), elapsed)| Rounds { shape, instances, elapsed })
+                .collect(),
         }
     }
 }
@@ -173,11 +188,17 @@ struct Lead {
     until: Until,
     begin: Instant,
     instances: Counts,
+    times: [Duration; SHAPES.len()],
+    /// The shape of the round that is running, and since when.
+    running: Option<(usize, Instant)>,
     rounds: u64,
 }
 
 impl Lead {
     fn next(&mut self, agreed: &Agreed, stop: &AtomicBool, counts: &[Mutex<Vec<Counts>>]) {
+        if let Some((shape, since)) = self.running.take() {
+            self.times[shape] += since.elapsed();
+        }
         let done: u64 = self.instances.iter().sum();
         let (enough, wanted) = match self.until {
             Until::Instances(wanted) => (done >= wanted, wanted.saturating_sub(done)),
@@ -191,7 +212,7 @@ impl Lead {
         } else {
             let known: Vec<Counts> =
                 counts.iter().flat_map(|counts| counts.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect();
-            let weights = shape::weights(&known, &self.instances);
+            let weights = shape::weights(&known, &self.instances, &self.times);
             let mut at = self.random.random_range(0.0..weights.iter().sum::<f64>());
             let found = weights.iter().position(|weight| {
                 at -= weight;
@@ -202,6 +223,7 @@ impl Lead {
         let size = SHAPES[shape].chunk;
         let chunks = (ROUND / size).min(wanted.div_ceil(size as u64).try_into().unwrap_or(usize::MAX));
         self.instances[shape] += (chunks * size) as u64;
+        self.running = Some((shape, Instant::now()));
         self.rounds += 1;
         agreed.chunks.store(chunks, SeqCst);
         agreed.shape.store(shape, SeqCst);

@@ -4,7 +4,7 @@
 //! leaves thousands of instances in that very state until the others have passed by. No shape is best for every test, so rounds of
 //! all shapes take turns; when some time has passed, those that bring up rare outcomes come more often.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// How far a thread goes in an instance before it leaves it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,22 +64,32 @@ impl fmt::Display for Shape {
     }
 }
 
-/// How often each shape should come, by what it has brought up so far: `counts` of each outcome by shape, and all `instances` by
-/// shape. An outcome that a shape brings up more often than others do speaks for it, the more the rarer it is. Every shape keeps a
-/// share.
-pub(super) fn weights(counts: &[[u64; SHAPES.len()]], instances: &[u64; SHAPES.len()]) -> [f64; SHAPES.len()] {
-    let mut weights = [1.0; SHAPES.len()];
+/// How likely each shape should be the next, by what it has brought up so far: `counts` of each outcome by shape, all `instances`, and
+/// the time that they took. Every shape keeps a share of the time; an outcome that a shape brings up more often in the same time than
+/// others do speaks for it, if it is a rare one.
+pub(super) fn weights(
+    counts: &[[u64; SHAPES.len()]],
+    instances: &[u64; SHAPES.len()],
+    times: &[Duration; SHAPES.len()],
+) -> [f64; SHAPES.len()] {
+    let seconds = times.map(|time| time.as_secs_f64().max(1e-9));
+    let mut shares = [1.0; SHAPES.len()];
     let all: u64 = instances.iter().sum();
     for count in counts {
         let total: u64 = count.iter().sum();
         if total == 0 || total > all / 100 {
             continue;
         }
-        let rates = count.iter().zip(instances).map(|(count, instances)| *count as f64 / (*instances).max(1) as f64);
+        let rates = count.iter().zip(seconds).map(|(count, seconds)| *count as f64 / seconds);
         let sum: f64 = rates.clone().sum();
-        for (weight, rate) in weights.iter_mut().zip(rates) {
-            *weight += SHAPES.len() as f64 * rate / sum;
+        for (share, rate) in shares.iter_mut().zip(rates) {
+            *share += SHAPES.len() as f64 * rate / sum;
         }
+    }
+    // All rounds have as many instances: those that take less time have to come more often for the same share of it.
+    let mut weights = shares;
+    for ((weight, instances), seconds) in weights.iter_mut().zip(instances).zip(seconds) {
+        *weight *= *instances as f64 / seconds;
     }
     weights
 }
@@ -90,14 +100,16 @@ mod tests {
 
     #[test]
     fn a_shape_that_brings_up_what_is_rare_comes_more_often_and_none_is_left_out() {
-        let instances = [1_000_000; SHAPES.len()];
+        let (instances, mut times) = ([1_000_000; SHAPES.len()], [Duration::from_millis(100); SHAPES.len()]);
         let (mut common, mut rare) = ([400_000; SHAPES.len()], [0; SHAPES.len()]);
         (common[0], rare[3]) = (1, 12);
-        let weights = weights(&[common, rare], &instances);
-        assert!(
-            weights.iter().enumerate().all(|(shape, weight)| *weight >= 1.0 && (shape == 3) == (*weight > 5.0)),
-            "{weights:?}"
-        );
+        let even = weights(&[common], &instances, &times);
+        assert!(even.iter().all(|weight| (weight - even[0]).abs() < 1.0), "{even:?}");
+        let dwells = weights(&[common, rare], &instances, &times);
+        assert!(dwells.iter().enumerate().all(|(shape, weight)| (shape == 3) == (*weight > 5.0 * even[0])), "{dwells:?}");
+        times[5] *= 2;
+        let slower = weights(&[common], &instances, &times);
+        assert!((slower[5] * 2.0 - slower[0]).abs() < 1.0, "the same time, and half of the rounds: {slower:?}");
     }
 
     #[test]

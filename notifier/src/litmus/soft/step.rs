@@ -32,6 +32,8 @@ pub(super) struct Writing<'e, 'a> {
     pub(super) pc: (VarId, i32),
     /// Units that are locked.
     pub(super) units: Vec<usize>,
+    /// The thread may load from shared memory next, without any locked instruction before.
+    pub(super) load_follows: bool,
 }
 
 impl Writing<'_, '_> {
@@ -51,7 +53,7 @@ impl Writing<'_, '_> {
             How::Swap(element) => self.swap(*element)?,
             How::Locked(units) => self.locked(units)?,
         }
-        let (units, fence) = (std::mem::take(&mut self.units), self.writes_shared());
+        let (units, fence) = (std::mem::take(&mut self.units), self.load_follows && self.writes_shared());
         self.emit.unlock(&units, fence)?;
         self.emit.cached = None;
         self.emit.has_locks = false;

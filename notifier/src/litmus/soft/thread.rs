@@ -12,7 +12,7 @@ use super::{
     cells::Cells,
     emit::{Emitted, Emitter, NoCode},
     exec::Exec,
-    plan::Plan,
+    plan::{How, Plan},
     step::{Ways, Writing, next},
 };
 use crate::model::{Model, Step, ThreadId};
@@ -82,7 +82,10 @@ pub(super) enum Left {
 /// The machine code of a thread.
 #[derive(Debug)]
 pub(super) struct Thread {
-    code: Exec,
+    /// For instances at which other processors may be as well,
+    shared: Exec,
+    /// and for those that a processor has to itself.
+    alone: Exec,
     /// The last value of the program counter.
     pub(super) end: u16,
 }
@@ -103,26 +106,31 @@ impl Thread {
             NoCode::Refused(why) => Unsuited::Code { thread: id, why },
         };
         let thread = &model.threads[id.0 as usize];
-        let (bytes, table, rows) = assemble(model, id, cells, plan, failures).map_err(refused)?;
-        let place = |base: u64| {
-            let mut code = bytes.clone();
-            for (slot, row) in code[table..].chunks_exact_mut(8).zip(&rows) {
-                slot.copy_from_slice(&(base + row).to_le_bytes());
-            }
-            code
+        let mut make = |alone| {
+            let (bytes, table, rows) = assemble(model, id, cells, plan, failures, alone).map_err(refused)?;
+            let place = |base: u64| {
+                let mut code = bytes.clone();
+                for (slot, row) in code[table..].chunks_exact_mut(8).zip(&rows) {
+                    slot.copy_from_slice(&(base + row).to_le_bytes());
+                }
+                code
+            };
+            Exec::new(bytes.len(), place).map_err(|error| Unsuited::Code { thread: id, why: error.to_string() })
         };
-        let code = Exec::new(bytes.len(), place).map_err(|error| Unsuited::Code { thread: id, why: error.to_string() })?;
-        Ok(Self { code, end: thread.end as u16 })
+        Ok(Self { shared: make(false)?, alone: make(true)?, end: thread.end as u16 })
     }
 
     /// Takes up to so many steps in an instance. Returns how the visit ended, and how many steps were taken.
     ///
     /// # Safety
-    /// The cells have to be those of an instance of the model that this was made of, and only one thread at a time may use `own`.
+    /// The cells have to be those of an instance of the model that this was made of, only one thread at a time may use `own`, and with
+    /// `alone`, also `shared`.
     #[inline(always)]
-    pub(super) unsafe fn visit(&self, shared: *mut u8, own: *mut u8, context: &mut Context, steps: u32) -> (Left, u32) {
+    pub(super) unsafe fn visit(&self, alone: bool, cells: (*mut u8, *mut u8), context: &mut Context, steps: u32) -> (Left, u32) {
+        let code = if alone { &self.alone } else { &self.shared };
+        let (shared, own) = cells;
         // SAFETY: the code begins at the start of its memory, and follows the calling convention of the type.
-        let visit: Visit = unsafe { std::mem::transmute(self.code.start()) };
+        let visit: Visit = unsafe { std::mem::transmute(code.start()) };
         // SAFETY: the caller says so, and the context is exclusively borrowed.
         let ended = unsafe { visit(shared, own, context, steps) };
         let left = match ended as u32 {
@@ -138,9 +146,16 @@ impl Thread {
 /// Bytes, where the table of program counters begins in them, and what belongs into it.
 type Assembled = (Vec<u8>, usize, Vec<u64>);
 
-fn assemble(model: &Model, id: ThreadId, cells: &Cells, plan: &Plan, failures: &mut Failures) -> Result<Assembled, NoCode> {
+fn assemble(
+    model: &Model,
+    id: ThreadId,
+    cells: &Cells,
+    plan: &Plan,
+    failures: &mut Failures,
+    alone: bool,
+) -> Result<Assembled, NoCode> {
     let thread = &model.threads[id.0 as usize];
-    let mut emit = Emitter::new(cells, plan)?;
+    let mut emit = Emitter::new(cells, plan, alone)?;
     let count = thread.end as usize + 1;
     let mut rows: Vec<CodeLabel> = (0..count).map(|_| emit.label()).collect();
     let (mut table, mut dispatch) = (emit.label(), emit.label());
@@ -170,10 +185,20 @@ fn assemble(model: &Model, id: ThreadId, cells: &Cells, plan: &Plan, failures: &
         for (number, ((index, step), way)) in steps.iter().zip(&mut ways).enumerate() {
             emit.bind(way)?;
             let mut other = emit.label();
-            let to = next(&step.actions, thread.pc).and_then(|to| jumps.get(to as usize)).copied();
-            let ways = Ways { blocked: other, done: to.unwrap_or(dispatch), failed };
-            let (pc, units) = ((thread.pc, thread.end), Vec::new());
-            Writing { emit: &mut emit, model, step, ways, failures: &mut *failures, pc, units }.write(&plan.how[*index])?;
+            let to = next(&step.actions, thread.pc);
+            let done = to.and_then(|to| jumps.get(to as usize)).copied().unwrap_or(dispatch);
+            let how = emit.how(*index);
+            let writing = Writing {
+                emit: &mut emit,
+                model,
+                step,
+                ways: Ways { blocked: other, done, failed },
+                failures: &mut *failures,
+                pc: (thread.pc, thread.end),
+                units: Vec::new(),
+                load_follows: loads_next(model, id, to, plan),
+            };
+            writing.write(&how)?;
             emit.bind(&mut other)?;
             emit.cached = None;
             if steps.len() > 1 {
@@ -201,6 +226,14 @@ fn assemble(model: &Model, id: ThreadId, cells: &Cells, plan: &Plan, failures: &
     let at = code.label_ip(&table)? as usize;
     let rows = rows.iter().map(|row| code.label_ip(row)).collect::<Result<_, _>>()?;
     Ok((code.inner.code_buffer, at, rows))
+}
+
+/// Whether a thread that goes on at this program counter (none: anywhere) may begin with a plain load. A store is seen by others after
+/// such a load, unless something stands between the two; between two visits something always does.
+fn loads_next(model: &Model, id: ThreadId, to: Option<i32>, plan: &Plan) -> bool {
+    let mut next = model.steps.iter().zip(&plan.how).filter(|(step, _)| step.thread == id && (to.is_none() || step.from == to));
+    // What touches nothing shared says nothing of what comes behind it.
+    next.any(|(_, how)| matches!(how, How::Load(_) | How::LoadAt | How::Own))
 }
 
 /// Begins with any one of several steps; the others follow in turn.

@@ -7,8 +7,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::{
     cells::Cells,
-    chunk::{Chunk, Way},
-    shape::SHAPES,
+    chunk::{Chunk, Quick, Way},
+    shape::{Pace, SHAPES, Shape},
     tally::{Counter, Ended, Eye},
     thread::{Context, Thread},
 };
@@ -18,6 +18,9 @@ use super::{
 const IDLE: u32 = 1000;
 /// Passes in which nobody took a step, after which it is looked at whether anybody can.
 const FRUITLESS: u32 = 16;
+
+/// Outcomes that are counted before they are looked for in the table of all.
+const FEW: usize = 64;
 
 /// What all workers use.
 pub(super) struct Ground<'a> {
@@ -31,6 +34,7 @@ pub(super) struct Ground<'a> {
 pub(super) struct Worker<'a> {
     ground: &'a Ground<'a>,
     random: Xoshiro256PlusPlus,
+    quick: Quick,
     context: Context,
     pub(super) counter: Counter,
 }
@@ -38,14 +42,14 @@ pub(super) struct Worker<'a> {
 impl<'a> Worker<'a> {
     pub(super) fn new(ground: &'a Ground<'a>, seed: u64) -> Self {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let context = Context::new(random.random());
-        Self { ground, random, context, counter: Counter::default() }
+        let (context, quick) = (Context::new(random.random()), Quick::new(random.random()));
+        Self { ground, random, quick, context, counter: Counter::default() }
     }
 
-    /// Does a chunk, alone or with others who are at it as well, until it is done in this round.
+    /// Does a chunk, alone or with others who are at it as well, until it is done in this round, or will be without this worker.
     pub(super) fn work(&mut self, chunk: &Chunk, round: u64, shape: usize) {
         let threads = self.ground.threads.len();
-        let (pace, skewed) = (SHAPES[shape].pace, SHAPES[shape].skewed);
+        let Shape { pace, skewed, together, .. } = SHAPES[shape];
         let mut fruitless = 0;
         while !chunk.is_done(round) {
             let number = self.random.random_range(0..threads.max(1));
@@ -59,14 +63,17 @@ impl<'a> Worker<'a> {
                 continue;
             }
             if chunk.has_finished(number) || !chunk.take(number) {
+                if chunk.is_in_good_hands() && !chunk.all_finished() {
+                    return;
+                }
                 std::hint::spin_loop();
                 continue;
             }
             // It may have been done, and made ready for the next round, until it was taken.
             if !chunk.is_done(round) {
                 let from = if skewed { self.random.random_range(0..chunk.instances()) } else { 0 };
-                let random = &mut |below: u32| self.random.random_range(0..below);
-                let pass = chunk.pass(number, &self.ground.threads[number], &mut self.context, Way { pace, from, random });
+                let way = Way { pace, alone: !together, from, random: &mut self.quick };
+                let pass = chunk.pass(number, &self.ground.threads[number], &mut self.context, way);
                 fruitless = if pass.steps == 0 { fruitless + 1 } else { 0 };
             }
             chunk.release(number);
@@ -78,10 +85,9 @@ impl<'a> Worker<'a> {
         if chunk.idle() > IDLE {
             return true;
         }
-        let random = &mut |_: u32| 0;
         let mut steps = 0;
         for (number, thread) in self.ground.threads.iter().enumerate() {
-            let way = Way { pace: super::shape::Pace::Even(1), from: 0, random: &mut *random };
+            let way = Way { pace: Pace::Even(1), alone: true, from: 0, random: &mut self.quick };
             steps += chunk.pass(number, thread, &mut self.context, way).steps;
         }
         steps == 0
@@ -102,17 +108,20 @@ impl<'a> Worker<'a> {
         }
         let now = || -> Duration { begin.elapsed() };
         let counter = &mut self.counter;
-        let mut last: Option<(Ended, u64)> = None;
-        chunk.settle(round, cells, eye, &|instance| stopped[instance], |ended| match &mut last {
-            // Neighbours often end alike.
-            Some((same, times)) if *same == ended => *times += 1,
-            _ => {
-                if let Some((before, times)) = last.replace((ended, 1)) {
-                    counter.count(before, shape, times, now);
+        // A few outcomes are most of what comes.
+        let mut few: [Option<(Ended, u64)>; FEW] = [None; FEW];
+        chunk.settle(round, cells, eye, &|instance| stopped[instance], |ended| {
+            let slot = &mut few[ended.hint() % FEW];
+            match slot {
+                Some((same, times)) if *same == ended => *times += 1,
+                _ => {
+                    if let Some((before, times)) = slot.replace((ended, 1)) {
+                        counter.count(before, shape, times, now);
+                    }
                 }
             }
         });
-        if let Some((ended, times)) = last {
+        for (ended, times) in few.into_iter().flatten() {
             counter.count(ended, shape, times, now);
         }
     }

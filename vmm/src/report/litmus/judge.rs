@@ -5,7 +5,7 @@ use nostale_notifier::{
     lang::ast::Expected,
     litmus::{
         Allowed, Outcome,
-        soft::{Run, SHAPES, Seen},
+        soft::{Rounds, Run, SHAPES, Seen},
     },
     model::Observed,
 };
@@ -98,7 +98,7 @@ fn row(case: &Case<'_>, outcome: &Outcome) -> StateRow {
 fn sighting(run: &Run, seen: Option<&Seen>) -> Sighting {
     let times = seen.map_or(0, |seen| seen.times);
     let best = seen.and_then(|seen| {
-        let rates = seen.by_shape.iter().zip(&run.shapes).map(|(times, (_, all))| *times as f64 / (*all).max(1) as f64);
+        let rates = seen.by_shape.iter().zip(&run.shapes).map(|(times, all)| *times as f64 / all.instances.max(1) as f64);
         let best = rates.enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));
         best.map(|(shape, _)| SHAPES[shape].to_string())
     });
@@ -137,10 +137,14 @@ fn ran(run: &Run) -> Ran {
         instances: run.instances,
         seconds,
         instances_per_second: run.instances as f64 / seconds.max(f64::MIN_POSITIVE),
-        shapes: run
-            .shapes
-            .iter()
-            .map(|(shape, instances)| ShapeShare { shape: shape.to_string(), instances: *instances })
-            .collect(),
+        shapes: run.shapes.iter().map(share).collect(),
+    }
+}
+
+fn share(rounds: &Rounds) -> ShapeShare {
+    ShapeShare {
+        shape: rounds.shape.to_string(),
+        instances: rounds.instances,
+        instances_per_second: rounds.instances as f64 / rounds.elapsed.as_secs_f64().max(f64::MIN_POSITIVE),
     }
 }

@@ -156,6 +156,8 @@ pub struct ShapeShare {
     pub shape: String,
     /// Instances of such rounds.
     pub instances: u64,
+    /// How many of them a second.
+    pub instances_per_second: f64,
 }
 
 impl TestResult {

@@ -70,6 +70,8 @@ pub enum Verb {
     Finding = 4,
     /// An assertion or a panic; [`VcpuBlock::assertion`] says where. Do not enter again.
     Assertion = 5,
+    /// The code of a [`Program::Call`] has returned: enter again to call it once more.
+    Done = 6,
 }
 
 impl Verb {
@@ -82,6 +84,7 @@ impl Verb {
             3 => Self::Stopped,
             4 => Self::Finding,
             5 => Self::Assertion,
+            6 => Self::Done,
             _ => return None,
         })
     }
@@ -107,6 +110,8 @@ pub enum Program {
     Storm = 0,
     /// The same walk and the same increments and nothing else: the yardstick for what the checks cost.
     Bare = 1,
+    /// Calls the code at [`VcpuBlock::entry`], again and again, with a [`Verb::Done`] hypercall after each time.
+    Call = 2,
 }
 
 /// Written by the host, read by all vCPUs.
@@ -130,7 +135,7 @@ pub struct Control {
 }
 
 /// Says that host and guest were built from the same description.
-pub const ABI_MAGIC: u64 = 0x6e6f_7374_616c_0002;
+pub const ABI_MAGIC: u64 = 0x6e6f_7374_616c_0003;
 
 /// One vCPU's block: its orders, its counters, and what it has to report.
 #[derive(Debug)]
@@ -146,6 +151,10 @@ pub struct VcpuBlock {
     pub arena: AtomicU64,
     /// Where its tally starts.
     pub tally: u64,
+    /// Guest address of the code that a [`Program::Call`] calls, as `extern "sysv64" fn(argument)`.
+    pub entry: AtomicU64,
+    /// What it is called with.
+    pub argument: AtomicU64,
     /// What the guest counts.
     pub counts: Counts,
     /// The last failed check.

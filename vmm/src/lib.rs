@@ -7,6 +7,7 @@ pub mod host;
 pub mod inside;
 pub mod kernels;
 pub mod l1;
+pub mod litmus;
 pub mod live;
 pub mod machine;
 pub mod matrix;

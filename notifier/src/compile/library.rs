@@ -11,6 +11,12 @@ use std::{collections::BTreeMap, sync::LazyLock};
 pub(super) const TEXTS: &[(&str, &str)] =
     &[("memory", include_str!("../../library/memory.nst")), ("operations", include_str!("../../library/operations.nst"))];
 
+/// What takes their place where a test runs on a real machine.
+pub(super) const REAL: &[(&str, &str)] = &[
+    ("memory", include_str!("../../library/real-memory.nst")),
+    ("operations", include_str!("../../library/real-operations.nst")),
+];
+
 /// The names that the texts declare, each with its text: parsed once, since a file may have any number of unknown names.
 static DECLARED: LazyLock<BTreeMap<String, &'static str>> = LazyLock::new(|| {
     let file = |text: &str| parse(&Sources::new("library", text), 0).unwrap_or(File { items: Vec::new() });

@@ -72,8 +72,22 @@ impl Program {
     ///
     /// # Errors
     /// Everything that is wrong with it, each at its place.
-    pub fn read(mut sources: Sources) -> Result<Self, Box<Rejected>> {
-        let files = match texts(&mut sources) {
+    pub fn read(sources: Sources) -> Result<Self, Box<Rejected>> {
+        Self::with(sources, library::TEXTS)
+    }
+
+    /// Reads a model file as what a real machine is to do: the library's operations are accesses and system calls, and not the steps that
+    /// the machine takes for them. What the file expects of orderings does not matter there; a file that speaks of page tables itself
+    /// is none of this kind.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read_real(sources: Sources) -> Result<Self, Box<Rejected>> {
+        Self::with(sources, library::REAL)
+    }
+
+    fn with(mut sources: Sources, library: &[(&str, &'static str)]) -> Result<Self, Box<Rejected>> {
+        let files = match texts(&mut sources, library) {
             Ok(files) => files,
             Err(diagnostics) => return Err(Box::new(Rejected { sources, diagnostics })),
         };
@@ -153,8 +167,11 @@ impl Program {
 }
 
 /// The file and the library texts that it uses.
-fn texts(sources: &mut Sources) -> Result<Vec<File>, Diagnostics> {
-    let file = parse(sources, 0)?;
+fn texts(sources: &mut Sources, library: &[(&str, &'static str)]) -> Result<Vec<File>, Diagnostics> {
+    let mut file = parse(sources, 0)?;
+    if std::ptr::eq(library, library::REAL) {
+        file.items.retain(|item| !matches!(item.kind, ItemKind::Expect(_)));
+    }
     let uses: Vec<Name> = file
         .items
         .iter()
@@ -165,9 +182,9 @@ fn texts(sources: &mut Sources) -> Result<Vec<File>, Diagnostics> {
         .collect();
     let mut files = vec![file];
     for (number, name) in uses.iter().enumerate() {
-        let Some((_, text)) = library::TEXTS.iter().find(|(known, _)| *known == name.text) else {
+        let Some((_, text)) = library.iter().find(|(known, _)| *known == name.text) else {
             let error = Diagnostic::error(format!("no library text is called `{}`", name.text)).at(name.span, "not known");
-            let known = library::TEXTS.iter().map(|(known, _)| *known);
+            let known = library.iter().map(|(known, _)| *known);
             return Err(match near(&name.text, known.clone()) {
                 Some(close) => error.help(format!("did you mean `{close}`?")),
                 None => error.help(format!("there is {}", known.collect::<Vec<_>>().join(", "))),

@@ -2,6 +2,9 @@
 //! interleaving; [`soft`] lets real threads run it in real memory and counts which of them come up.
 
 mod allowed;
+#[cfg(target_arch = "x86_64")]
+pub mod code;
+pub mod exec;
 mod observe;
 #[cfg(target_arch = "x86_64")]
 pub mod soft;

@@ -8,7 +8,8 @@ use super::{
     output,
 };
 use crate::{
-    host::clock,
+    host::{clock, facts::Facts},
+    litmus as kvm,
     report::{
         Format,
         counter::Counter,
@@ -18,7 +19,8 @@ use crate::{
 };
 use nostale_notifier::{
     check::Progress,
-    compile::{Case as Variant, MemoryModel, Program},
+    compile::{Case as Variant, DEFAULT, MemoryModel, Program},
+    lang::Sources,
     litmus::{self, Allowed, observed, soft},
     model::Model,
 };
@@ -30,9 +32,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// The ordering that kernels have had since 2008.
+const KERNELS: &str = "start_end";
+
 pub(super) fn litmus(options: &LitmusOptions, common: &Common) -> Result<ExitCode, Refused> {
     if options.on.contains(&Place::Kvm) {
-        return Err("--on kvm: guests do not run litmus tests yet; say --on model,soft".into());
+        Facts::gather().need_kvm().map_err(|need| format!("--on kvm: {need}"))?;
     }
     let wanted = Wanted {
         paths: &options.paths,
@@ -114,6 +119,11 @@ impl Session<'_> {
         } else {
             None
         };
+        let kvm = if self.options.on.contains(&Place::Kvm) && variant.memory == MemoryModel::Sc {
+            Some(self.kvm(path, program, variant)?)
+        } else {
+            None
+        };
         let (columns, of) = (observed(&model), |name: &str| (name.to_owned(), variant.memory));
         let Some((allowed, explored)) = known.allowed.get(&of(&variant.variant)) else {
             return Err(models::unusable(path, Some(&variant.variant), "it was not explored"));
@@ -131,6 +141,7 @@ impl Session<'_> {
             explored: *explored,
             others: &others,
             soft: soft.as_ref(),
+            kvm: kvm.as_ref().map(|run| run.as_ref().map_err(String::clone)),
             replay: self.replay(path, program, variant),
         }))
     }
@@ -145,6 +156,34 @@ impl Session<'_> {
             workers: self.options.workers.map_or(cpus, usize::from),
         };
         Ok(compiled.run(&options, self.interrupted))
+    }
+
+    /// On real KVM, or why not. The ordering there is the kernel's, which is to allow no more than `start_end`.
+    fn kvm(&self, path: &str, program: &Program, variant: &Variant) -> Result<Result<kvm::Run, String>, Error> {
+        if ![KERNELS, DEFAULT].contains(&variant.variant.as_str()) {
+            return Ok(Err(format!("the kernel's ordering is compared with {KERNELS}")));
+        }
+        let text = program.sources().get(0).map_or("", |text| text.text.as_str());
+        let real = match Program::read_real(Sources::new(path, text)) {
+            Ok(real) if real.variants() == [DEFAULT] => real,
+            Ok(_) => return Ok(Err(kvm::Unsuited::Orderings.to_string())),
+            Err(refused) => {
+                let what = refused.diagnostics.0.first().map_or_else(String::new, |first| first.message.clone());
+                return Ok(Err(kvm::Unsuited::NotStandard(what).to_string()));
+            }
+        };
+        let rejected = |wrong| models::rejected(path, Some(&variant.variant), &wrong, real.sources());
+        let model = real.compile(DEFAULT, MemoryModel::Sc).map_err(rejected)?;
+        let compiled = match kvm::Kvm::new(&model) {
+            Ok(compiled) => compiled,
+            Err(why) => return Ok(Err(why.to_string())),
+        };
+        let options = kvm::Options {
+            until: self.options.runs.map_or(kvm::Until::For(self.options.seconds), kvm::Until::Instances),
+            seed: self.seed,
+        };
+        let lost = |why: kvm::RunError| models::unusable(path, Some(&variant.variant), &why.to_string());
+        compiled.run(&options, self.interrupted).map(Ok).map_err(lost)
     }
 
     fn replay(&self, path: &str, program: &Program, variant: &Variant) -> String {

@@ -21,6 +21,12 @@ impl Slot {
         Self { gpa, hva: arena.home(), file: None }
     }
 
+    /// Other host memory, as guest memory from `gpa`. Whoever has it keeps it until the machine is gone, whatever becomes of its pages.
+    #[must_use]
+    pub(crate) const fn of(gpa: Gpa, hva: HvaRange) -> Self {
+        Self { gpa, hva, file: None }
+    }
+
     /// The arena's whole witness, as guest memory from `gpa`: for a guest that is made to use stale translations.
     #[must_use]
     pub fn witness(gpa: Gpa, arena: &Arena) -> Option<Self> {

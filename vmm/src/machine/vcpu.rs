@@ -134,6 +134,7 @@ pub(super) fn run(mut fd: VcpuFd, index: usize, vm: &Vm, view: &VcpuView, observ
             Exit::Hypercall(verb) => {
                 match verb {
                     Verb::Ready => shared.ready_host_tsc.store(crate::host::clock::now().0, Relaxed),
+                    Verb::Done => {}
                     Verb::Paused => pause(view),
                     Verb::Stopped => break VcpuState::Stopped,
                     Verb::Finding => {

@@ -4,36 +4,17 @@
 //! steps that are left, `r11d` the value that was loaded once for all of a step. All others are scratch.
 
 use iced_x86::code_asm::{
-    AsmMemoryOperand, AsmRegister8, AsmRegister32, AsmRegister64, CodeAssembler, CodeLabel, al, byte_ptr, cl, dl, eax, ecx, edi,
-    edx, r8, r9, r10, r10b, r10d, r11, r11d, rax, rcx, rdi, rdx, rsi, rsp, word_ptr,
+    AsmMemoryOperand, AsmRegister32, CodeAssembler, CodeLabel, al, byte_ptr, cl, dl, eax, ecx, edx, r11d, rcx, rdi, rsi, word_ptr,
 };
 
 use super::{
     cells::{BUSY, Cell, Cells},
     plan::{How, Plan, fixed},
 };
-use crate::model::{BinOp, Expr, Place, VarId};
-
-/// Why there is no code.
-#[derive(Debug)]
-pub(super) enum NoCode {
-    /// An expression needs too many registers.
-    Deep,
-    /// The assembler refuses.
-    Refused(String),
-}
-
-impl From<iced_x86::IcedError> for NoCode {
-    fn from(error: iced_x86::IcedError) -> Self {
-        Self::Refused(error.to_string())
-    }
-}
-
-pub(super) type Emitted = Result<(), NoCode>;
-
-/// Registers for values, by the depth of the expression.
-const VALUES: [(AsmRegister32, AsmRegister64, AsmRegister8); 4] =
-    [(eax, rax, al), (ecx, rcx, cl), (edx, rdx, dl), (r10d, r10, r10b)];
+use crate::{
+    litmus::code::{Emitted, Expressions, NoCode, bind, register, wide_register},
+    model::{Expr, Place, VarId},
+};
 
 /// Puts code together.
 pub(super) struct Emitter<'a> {
@@ -46,14 +27,6 @@ pub(super) struct Emitter<'a> {
     pub(super) has_locks: bool,
     /// The code is for a processor that has its instances to itself: it needs neither locks nor atomic instructions.
     alone: bool,
-}
-
-fn value(depth: usize) -> Result<AsmRegister32, NoCode> {
-    VALUES.get(depth).map(|(register, ..)| *register).ok_or(NoCode::Deep)
-}
-
-fn wide(depth: usize) -> Result<AsmRegister64, NoCode> {
-    VALUES.get(depth).map(|(_, register, _)| *register).ok_or(NoCode::Deep)
 }
 
 impl<'a> Emitter<'a> {
@@ -80,9 +53,7 @@ impl<'a> Emitter<'a> {
 
     /// Binds a label to what comes next, even if that is the end.
     pub(super) fn bind(&mut self, label: &mut CodeLabel) -> Emitted {
-        self.asm.set_label(label)?;
-        self.asm.zero_bytes()?;
-        Ok(())
+        bind(&mut self.asm, label)
     }
 
     /// Loads the value of an element that others may change, as it is when no step of several cells has it.
@@ -132,26 +103,9 @@ impl<'a> Emitter<'a> {
         Ok(())
     }
 
-    fn read(&mut self, place: &Place, depth: usize) -> Emitted {
-        let to = value(depth)?;
-        let Some(element) = fixed(self.cells, place) else { return self.read_at(place, depth) };
-        if self.cached == Some(element) {
-            self.asm.mov(to, r11d)?;
-            return Ok(());
-        }
-        match self.cells.cell(element) {
-            Cell::Shared(at) => self.load_shared(place.var, element, at, to),
-            Cell::Own(_, at) => {
-                self.asm.movzx(to, byte_ptr(rsi + at as i32))?;
-                self.raise(element, to)
-            }
-            Cell::Pc(_) => Ok(self.asm.movzx(to, word_ptr(rsi))?),
-        }
-    }
-
     /// The value of an element that is found by an index; outside the variable, that of the first.
     fn read_at(&mut self, place: &Place, depth: usize) -> Emitted {
-        let (to, index) = (value(depth)?, wide(depth)?);
+        let (to, index) = (register(depth)?, wide_register(depth)?);
         let first = self.index(place, depth)?;
         let base = match self.cells.cell(first) {
             Cell::Own(_, at) => {
@@ -174,7 +128,7 @@ impl<'a> Emitter<'a> {
     /// becomes 0.
     fn index(&mut self, place: &Place, depth: usize) -> Result<usize, NoCode> {
         let elements = self.cells.elements(place.var);
-        let register = value(depth)?;
+        let register = register(depth)?;
         if let Some(index) = &place.index {
             self.value(index, depth)?;
         }
@@ -184,119 +138,6 @@ impl<'a> Emitter<'a> {
         self.asm.xor(register, register)?;
         self.bind(&mut inside)?;
         Ok(elements.start)
-    }
-
-    /// The value of an expression, into the register of that depth.
-    pub(super) fn value(&mut self, expr: &Expr, depth: usize) -> Emitted {
-        let to = value(depth)?;
-        match expr {
-            Expr::Const(0) => self.asm.xor(to, to)?,
-            Expr::Const(number) => self.asm.mov(to, *number)?,
-            Expr::Read(place) => self.read(place, depth)?,
-            Expr::Select(parts) => {
-                let [when, then, other] = parts.as_ref();
-                let (mut no, mut end) = (self.label(), self.label());
-                self.branch(when, false, no, depth)?;
-                self.value(then, depth)?;
-                self.asm.jmp(end)?;
-                self.bind(&mut no)?;
-                self.value(other, depth)?;
-                self.bind(&mut end)?;
-            }
-            Expr::Binary(op @ (BinOp::Add | BinOp::Sub | BinOp::Mul | BinOp::Div | BinOp::Mod), left, right) => {
-                self.value(left, depth)?;
-                self.value(right, depth + 1)?;
-                let from = value(depth + 1)?;
-                match op {
-                    BinOp::Add => self.asm.add(to, from)?,
-                    BinOp::Sub => self.asm.sub(to, from)?,
-                    BinOp::Mul => self.asm.imul_2(to, from)?,
-                    _ => self.divide(*op, depth)?,
-                }
-            }
-            Expr::Not(_) | Expr::Binary(..) => {
-                let (mut no, mut end) = (self.label(), self.label());
-                self.branch(expr, false, no, depth)?;
-                self.asm.mov(to, 1)?;
-                self.asm.jmp(end)?;
-                self.bind(&mut no)?;
-                self.asm.xor(to, to)?;
-                self.bind(&mut end)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Goes to a label if an expression, as a condition, is as given.
-    pub(super) fn branch(&mut self, expr: &Expr, truth: bool, to: CodeLabel, depth: usize) -> Emitted {
-        match expr {
-            Expr::Const(number) => {
-                if (*number != 0) == truth {
-                    self.asm.jmp(to)?;
-                }
-            }
-            Expr::Not(operand) => self.branch(operand, !truth, to, depth)?,
-            Expr::Binary(op @ (BinOp::And | BinOp::Or), left, right) => {
-                // One operand may decide: false for `&&`, true for `||`.
-                let decides = *op == BinOp::Or;
-                if truth == decides {
-                    self.branch(left, truth, to, depth)?;
-                    self.branch(right, truth, to, depth)?;
-                } else {
-                    let mut past = self.label();
-                    self.branch(left, decides, past, depth)?;
-                    self.branch(right, truth, to, depth)?;
-                    self.bind(&mut past)?;
-                }
-            }
-            Expr::Binary(op @ (BinOp::Eq | BinOp::Ne | BinOp::Lt | BinOp::Le | BinOp::Gt | BinOp::Ge), left, right) => {
-                self.value(left, depth)?;
-                if let Expr::Const(number) = **right {
-                    self.asm.cmp(value(depth)?, number)?;
-                } else {
-                    self.value(right, depth + 1)?;
-                    self.asm.cmp(value(depth)?, value(depth + 1)?)?;
-                }
-                match (op, truth) {
-                    (BinOp::Eq, true) | (BinOp::Ne, false) => self.asm.je(to)?,
-                    (BinOp::Eq, false) | (BinOp::Ne, true) => self.asm.jne(to)?,
-                    (BinOp::Lt, true) | (BinOp::Ge, false) => self.asm.jl(to)?,
-                    (BinOp::Lt, false) | (BinOp::Ge, true) => self.asm.jge(to)?,
-                    (BinOp::Le, true) | (BinOp::Gt, false) => self.asm.jle(to)?,
-                    _ => self.asm.jg(to)?,
-                }
-            }
-            other => {
-                self.value(other, depth)?;
-                let register = value(depth)?;
-                self.asm.test(register, register)?;
-                if truth { self.asm.jnz(to)? } else { self.asm.jz(to)? }
-            }
-        }
-        Ok(())
-    }
-
-    /// Division and remainder by [`BinOp::apply`] itself: they are rare, and their meaning is told once.
-    fn divide(&mut self, op: BinOp, depth: usize) -> Emitted {
-        let saved = [rdi, rsi, r8, r9, r11, rax, rcx, rdx, r10];
-        let (left, right) = (wide(depth)?, wide(depth + 1)?);
-        for register in saved {
-            self.asm.push(register)?;
-        }
-        self.asm.push(left)?;
-        self.asm.push(right)?;
-        self.asm.pop(rdx)?;
-        self.asm.pop(rsi)?;
-        self.asm.mov(edi, i32::from(op == BinOp::Mod))?;
-        self.asm.mov(rax, divided as *const () as u64)?;
-        // At the entry the stack was 8 short of 16; nine registers make up for it.
-        self.asm.call(rax)?;
-        let slot = saved.iter().rev().position(|register| *register == left).unwrap_or(0);
-        self.asm.mov(iced_x86::code_asm::qword_ptr(rsp + 8 * slot as i32), rax)?;
-        for register in saved.into_iter().rev() {
-            self.asm.pop(register)?;
-        }
-        Ok(())
     }
 
     /// Writes a value to a cell that nobody else sees, or that is locked. The value is in `eax`; `ecx` is used for the index.
@@ -409,7 +250,25 @@ impl<'a> Emitter<'a> {
     }
 }
 
-/// What the machine code calls for `/` and `%`.
-extern "sysv64" fn divided(remainder: u32, left: i32, right: i32) -> i32 {
-    if remainder != 0 { BinOp::Mod.apply(left, right) } else { BinOp::Div.apply(left, right) }
+impl Expressions for Emitter<'_> {
+    fn asm(&mut self) -> &mut CodeAssembler {
+        &mut self.asm
+    }
+
+    fn read(&mut self, place: &Place, depth: usize) -> Emitted {
+        let to = register(depth)?;
+        let Some(element) = fixed(self.cells, place) else { return self.read_at(place, depth) };
+        if self.cached == Some(element) {
+            self.asm.mov(to, r11d)?;
+            return Ok(());
+        }
+        match self.cells.cell(element) {
+            Cell::Shared(at) => self.load_shared(place.var, element, at, to),
+            Cell::Own(_, at) => {
+                self.asm.movzx(to, byte_ptr(rsi + at as i32))?;
+                self.raise(element, to)
+            }
+            Cell::Pc(_) => Ok(self.asm.movzx(to, word_ptr(rsi))?),
+        }
+    }
 }

@@ -12,7 +12,6 @@
 mod cells;
 mod chunk;
 mod emit;
-mod exec;
 mod plan;
 mod run;
 mod shape;

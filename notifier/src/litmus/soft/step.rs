@@ -4,11 +4,14 @@ use iced_x86::code_asm::{CodeLabel, byte_ptr, dword_ptr, eax, r8, r11d, rdi, rsi
 
 use super::{
     cells::{Cell, DEAD},
-    emit::{Emitted, Emitter},
+    emit::Emitter,
     plan::How,
     thread::{Failures, offsets},
 };
-use crate::model::{Action, Expr, Model, Step, VarId};
+use crate::{
+    litmus::code::{Emitted, Expressions},
+    model::{Action, Expr, Model, Step, VarId},
+};
 
 /// Where a step goes when it is over.
 #[derive(Clone, Copy)]

@@ -10,12 +10,17 @@ use iced_x86::{
 use super::{
     Unsuited,
     cells::Cells,
-    emit::{Emitted, Emitter, NoCode},
-    exec::Exec,
+    emit::Emitter,
     plan::{How, Plan},
     step::{Ways, Writing, next},
 };
-use crate::model::{Model, Step, ThreadId};
+use crate::{
+    litmus::{
+        code::{Emitted, NoCode},
+        exec::Exec,
+    },
+    model::{Model, Step, ThreadId},
+};
 
 /// What the code of a thread and its caller tell each other.
 #[repr(C)]

@@ -31,7 +31,7 @@ fn of_test(test: &TestResult) -> Test<'_> {
         ending: match test.verdict {
             Verdict::Agrees => Ending::Passed,
             Verdict::Forbidden | Verdict::Unexpected => Ending::Failed,
-            Verdict::Bounded => Ending::Unjudged,
+            Verdict::Bounded | Verdict::Vacuous => Ending::Unjudged,
         },
         verdict: test.verdict.name(),
         reason: test.reason.clone(),

@@ -44,13 +44,17 @@ fn whole(test: &TestResult, width: usize, color: bool) -> Vec<String> {
 
 /// The states of a test, and how fast it ran.
 pub(super) fn table(test: &TestResult, width: usize, color: bool) -> Vec<String> {
-    let soft = test.soft.is_some();
+    let places: Vec<&str> = [("soft", test.soft.is_some()), ("kvm", test.kvm.is_some())]
+        .into_iter()
+        .filter(|(_, ran)| *ran)
+        .map(|(place, _)| place)
+        .collect();
     let kinds = test.columns.iter().map(|_| Column::Word).chain([Column::Word]);
-    let seen = if soft { vec![Column::Number, Column::Number, Column::Number] } else { Vec::new() };
+    let seen = places.iter().flat_map(|_| [Column::Number; 3]);
     let mut columns = Columns::new(kinds.chain(seen).chain([Column::Text(16)]));
     let mut header: Vec<String> = test.columns.iter().map(|column| clean(column)).collect();
     header.push("model".to_owned());
-    header.extend(if soft { vec!["soft", "in a million", "first"] } else { Vec::new() }.into_iter().map(str::to_owned));
+    header.extend(places.iter().flat_map(|place| [place, "in a million", "first"]).map(str::to_owned));
     header.push(String::new());
     columns.header(header.iter().map(|title| paint::header(title, color)).collect());
     for row in &test.states {
@@ -68,7 +72,7 @@ fn cells(test: &TestResult, row: &StateRow, color: bool) -> Vec<String> {
     let mut cells: Vec<String> = row.values.iter().map(|value| clean(value)).collect();
     // A state that is no finished one has no values: it is named behind the row.
     cells.resize(test.columns.len(), "-".to_owned());
-    let times = row.soft.as_ref().map_or(0, |seen| seen.times);
+    let times = row.times();
     let is_bad = row.violates.is_some();
     let style = match (row.model, is_bad, times) {
         ("allowed", false, _) => Style::new(),
@@ -77,9 +81,9 @@ fn cells(test: &TestResult, row: &StateRow, color: bool) -> Vec<String> {
         _ => AnsiColor::Red.on_default().bold(),
     };
     cells.push(paint::painted(row.model, style, color));
-    if let Some(seen) = &row.soft {
-        let rate = if times == 0 { "-".to_owned() } else { per_million(seen.per_million) };
-        cells.extend([units::count(times), rate, seen.first_us.map_or("-".to_owned(), units::microseconds)]);
+    for seen in row.soft.iter().chain(&row.kvm) {
+        let rate = if seen.times == 0 { "-".to_owned() } else { per_million(seen.per_million) };
+        cells.extend([units::count(seen.times), rate, seen.first_us.map_or("-".to_owned(), units::microseconds)]);
     }
     let mut notes = Vec::new();
     if row.end != "finished" {
@@ -117,14 +121,21 @@ fn rates(test: &TestResult) -> Vec<String> {
         let (count, time) = (units::count(ran.instances), units::microseconds(ran.seconds * 1e6));
         format!("soft: {count} instances in {time}, {} a second", units::rate(ran.instances_per_second))
     });
-    explored.chain(soft).collect()
+    let kvm = test.kvm.iter().map(|ran| {
+        let (count, time) = (units::count(ran.instances), units::microseconds(ran.seconds * 1e6));
+        let (calls, installs, dropped) = (units::count(ran.operations), units::count(ran.installs), units::count(ran.invalidations));
+        let rate = units::rate(ran.instances_per_second);
+        format!("kvm: {count} instances in {time}, {rate} a second; {calls} system calls, {installs} SPTEs installed, {dropped} flushes")
+    });
+    let skipped = test.kvm_skipped.iter().map(|why| format!("kvm: skipped: {}", clean(why)));
+    explored.chain(soft).chain(kvm).chain(skipped).collect()
 }
 
 fn style(verdict: Verdict) -> Style {
     match verdict {
         Verdict::Agrees => AnsiColor::Green.on_default(),
         Verdict::Forbidden | Verdict::Unexpected => AnsiColor::Red.on_default().bold(),
-        Verdict::Bounded => AnsiColor::Yellow.on_default(),
+        Verdict::Bounded | Verdict::Vacuous => AnsiColor::Yellow.on_default(),
     }
 }
 
@@ -136,6 +147,7 @@ fn summary(report: &LitmusReport, color: bool) -> String {
         (Verdict::Forbidden, "in which a state was seen that is not allowed"),
         (Verdict::Unexpected, "of which the model allows a bad state"),
         (Verdict::Bounded, "that were not explored to the end"),
+        (Verdict::Vacuous, "that were vacuous on real KVM"),
     ];
     let count = |verdict| report.tests.iter().filter(|test| test.verdict == verdict).count();
     let exceptions = kinds.into_iter().filter(|(verdict, _)| count(*verdict) > 0);
@@ -147,8 +159,12 @@ fn summary(report: &LitmusReport, color: bool) -> String {
     }
     let never: usize = report.tests.iter().map(|test| test.never_seen.len()).sum();
     let never = if never > 0 { format!("; {never} allowed states were never seen") } else { String::new() };
-    let instances: u64 = report.tests.iter().filter_map(|test| test.soft.as_ref()).map(|ran| ran.instances).sum();
-    let ran = if instances > 0 { format!("; {} instances", units::count(instances)) } else { String::new() };
+    let soft: u64 = report.tests.iter().filter_map(|test| test.soft.as_ref()).map(|ran| ran.instances).sum();
+    let kvm: u64 = report.tests.iter().filter_map(|test| test.kvm.as_ref()).map(|ran| ran.instances).sum();
+    let ran = |instances: u64, place: &str| {
+        if instances > 0 { format!("; {} instances on {place}", units::count(instances)) } else { String::new() }
+    };
+    let ran = ran(soft, "soft") + &ran(kvm, "kvm");
     let (orderings, tests) = (report.tests.len(), files.len());
     let s = |n: usize| if n == 1 { "" } else { "s" };
     format!(

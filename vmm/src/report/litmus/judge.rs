@@ -1,6 +1,7 @@
 //! From what is allowed and what was seen to a result.
 
-use super::{Explored, NeverSeen, Ran, ShapeShare, Sighting, StateRow, TestResult, Verdict};
+use super::{Explored, NeverSeen, Ran, RanOnKvm, ShapeShare, Sighting, StateRow, TestResult, Verdict};
+use crate::litmus as kvm;
 use nostale_notifier::{
     lang::ast::Expected,
     litmus::{
@@ -36,8 +37,16 @@ pub struct Case<'a> {
     pub others: &'a BTreeMap<String, Allowed>,
     /// What was seen on the software MMU.
     pub soft: Option<&'a Run>,
+    /// What was seen on real KVM, or why nothing was.
+    pub kvm: Option<Result<&'a kvm::Run, String>>,
     /// The line that runs this case alone.
     pub replay: String,
+}
+
+impl Case<'_> {
+    fn on_kvm(&self) -> Option<&kvm::Run> {
+        self.kvm.as_ref().and_then(|run| run.as_ref().ok().copied())
+    }
 }
 
 /// The result of a test.
@@ -46,10 +55,15 @@ pub fn test(case: &Case<'_>) -> TestResult {
     let exhausted = case.allowed.bound.is_none();
     let elsewhere = case.others.values().flat_map(|allowed| allowed.outcomes.keys());
     let seen = case.soft.iter().flat_map(|run| run.tally.keys());
+    let seen = seen.chain(case.on_kvm().into_iter().flat_map(|run| run.tally.keys()));
     let outcomes: BTreeSet<&Outcome> = case.allowed.outcomes.keys().chain(elsewhere).chain(seen).collect();
     let states: Vec<StateRow> = outcomes.iter().map(|outcome| row(case, outcome)).collect();
     let (verdict, reason) = judge(case, &states, exhausted);
-    let missing = |state: &&StateRow| state.model == "allowed" && state.soft.as_ref().is_some_and(|seen| seen.times == 0);
+    let missing = |on, seen: fn(&StateRow) -> Option<&Sighting>| {
+        let rows = states.iter().filter(move |row| row.model == "allowed" && seen(row).is_some_and(|seen| seen.times == 0));
+        rows.map(move |row| NeverSeen { on, state: row.state.clone() })
+    };
+    let never_seen = missing("soft", |row| row.soft.as_ref()).chain(missing("kvm", |row| row.kvm.as_ref())).collect();
     TestResult {
         path: case.path.to_owned(),
         model: case.model.to_owned(),
@@ -57,11 +71,13 @@ pub fn test(case: &Case<'_>) -> TestResult {
         memory_model: case.memory_model,
         verdict,
         reason,
-        never_seen: states.iter().filter(missing).map(|row| NeverSeen { on: "soft", state: row.state.clone() }).collect(),
+        never_seen,
         columns: case.columns.iter().map(|column| column.text.clone()).collect(),
         states,
         explored: Some(Explored { states: case.allowed.states, exhausted, seconds: case.explored.as_secs_f64() }),
         soft: case.soft.map(ran),
+        kvm: case.on_kvm().map(ran_on_kvm),
+        kvm_skipped: case.kvm.as_ref().and_then(|run| run.as_ref().err().cloned()),
         replay: case.replay.clone(),
     }
 }
@@ -92,6 +108,16 @@ fn row(case: &Case<'_>, outcome: &Outcome) -> StateRow {
         allowed_under: if known.is_some() { Vec::new() } else { others.map(|(name, _)| name.clone()).collect() },
         violates: violates.and_then(|known| known.violates.clone()),
         soft: case.soft.map(|run| sighting(run, run.tally.get(outcome))),
+        kvm: case.on_kvm().map(|run| {
+            let seen = run.tally.get(outcome);
+            let times = seen.map_or(0, |(times, _)| *times);
+            Sighting {
+                times,
+                per_million: times as f64 * 1e6 / run.instances.max(1) as f64,
+                first_us: seen.map(|(_, first)| first.as_secs_f64() * 1e6),
+                best_shape: None,
+            }
+        }),
     }
 }
 
@@ -111,11 +137,12 @@ fn sighting(run: &Run, seen: Option<&Seen>) -> Sighting {
 }
 
 fn judge(case: &Case<'_>, states: &[StateRow], exhausted: bool) -> (Verdict, Option<String>) {
-    let forbidden: Vec<_> =
-        states.iter().filter(|row| row.model == "forbidden" && row.soft.as_ref().is_some_and(|seen| seen.times > 0)).collect();
+    let forbidden: Vec<_> = states.iter().filter(|row| row.model == "forbidden" && row.times() > 0).collect();
     if let Some(first) = forbidden.first() {
         let more = if forbidden.len() > 1 { format!(" (and {} more)", forbidden.len() - 1) } else { String::new() };
-        let reason = format!("seen on the software MMU, though the model does not allow it: {}{more}", first.state);
+        let on_kvm = first.kvm.as_ref().is_some_and(|seen| seen.times > 0);
+        let place = if on_kvm { "real KVM" } else { "the software MMU" };
+        let reason = format!("seen on {place}, though the model does not allow it: {}{more}", first.state);
         return (Verdict::Forbidden, Some(reason));
     }
     let bad = states.iter().find(|row| row.model == "allowed" && row.violates.is_some());
@@ -127,7 +154,10 @@ fn judge(case: &Case<'_>, states: &[StateRow], exhausted: bool) -> (Verdict, Opt
         _ if !exhausted => {
             (Verdict::Bounded, Some("more states than --max-states allows: what is forbidden is not known".to_owned()))
         }
-        _ => (Verdict::Agrees, None),
+        _ => match case.on_kvm().and_then(kvm::Run::vacuous) {
+            Some(why) => (Verdict::Vacuous, Some(why.to_owned())),
+            None => (Verdict::Agrees, None),
+        },
     }
 }
 
@@ -146,5 +176,17 @@ fn share(rounds: &Rounds) -> ShapeShare {
         shape: rounds.shape.to_string(),
         instances: rounds.instances,
         instances_per_second: rounds.instances as f64 / rounds.elapsed.as_secs_f64().max(f64::MIN_POSITIVE),
+    }
+}
+
+fn ran_on_kvm(run: &kvm::Run) -> RanOnKvm {
+    let seconds = run.elapsed.as_secs_f64();
+    RanOnKvm {
+        instances: run.instances,
+        seconds,
+        instances_per_second: run.instances as f64 / seconds.max(f64::MIN_POSITIVE),
+        operations: run.operations,
+        installs: run.kvm.installs(),
+        invalidations: run.kvm.invalidations(),
     }
 }

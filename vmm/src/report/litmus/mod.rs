@@ -56,7 +56,7 @@ pub struct TestResult {
     pub verdict: Verdict,
     /// Why, unless it is as it should be.
     pub reason: Option<String>,
-    /// States that are allowed and were never seen, by place: `soft`.
+    /// States that are allowed and were never seen, by place: `soft` or `kvm`.
     pub never_seen: Vec<NeverSeen>,
     /// What is looked at in a final state.
     pub columns: Vec<String>,
@@ -66,6 +66,10 @@ pub struct TestResult {
     pub explored: Option<Explored>,
     /// The run on the software MMU.
     pub soft: Option<Ran>,
+    /// The run on real KVM.
+    pub kvm: Option<RanOnKvm>,
+    /// Why there was none, though it was asked for.
+    pub kvm_skipped: Option<String>,
     /// The line that runs this case alone.
     pub replay: String,
 }
@@ -82,12 +86,14 @@ pub enum Verdict {
     Unexpected,
     /// Not all of the model was explored, so that nothing is known to be forbidden.
     Bounded,
+    /// The guest made no use of the secondary MMU, or nothing was ever taken from it.
+    Vacuous,
 }
 
 /// A state that is allowed and was not seen.
 #[derive(Clone, Debug, Serialize)]
 pub struct NeverSeen {
-    /// Where: `soft`.
+    /// Where: `soft` or `kvm`.
     pub on: &'static str,
     /// The state.
     pub state: String,
@@ -110,6 +116,16 @@ pub struct StateRow {
     pub violates: Option<String>,
     /// How often it was seen on the software MMU.
     pub soft: Option<Sighting>,
+    /// How often it was seen on real KVM.
+    pub kvm: Option<Sighting>,
+}
+
+impl StateRow {
+    /// How often it was seen anywhere.
+    #[must_use]
+    pub fn times(&self) -> u64 {
+        self.soft.iter().chain(&self.kvm).map(|seen| seen.times).sum()
+    }
 }
 
 /// How often a state was seen.
@@ -149,6 +165,23 @@ pub struct Ran {
     pub shapes: Vec<ShapeShare>,
 }
 
+/// A run on real KVM.
+#[derive(Clone, Debug, Serialize)]
+pub struct RanOnKvm {
+    /// Instances.
+    pub instances: u64,
+    /// How long they took.
+    pub seconds: f64,
+    /// Instances a second.
+    pub instances_per_second: f64,
+    /// System calls of the operations.
+    pub operations: u64,
+    /// Translations that KVM installed meanwhile.
+    pub installs: u64,
+    /// Invalidations that hit it.
+    pub invalidations: u64,
+}
+
 /// A shape of rounds.
 #[derive(Clone, Debug, Serialize)]
 pub struct ShapeShare {
@@ -180,6 +213,7 @@ impl Verdict {
             Self::Forbidden => "forbidden",
             Self::Unexpected => "unexpected",
             Self::Bounded => "bounded",
+            Self::Vacuous => "vacuous",
         }
     }
 }
@@ -193,7 +227,7 @@ impl LitmusReport {
             BROKEN
         } else if any(Verdict::Forbidden) || any(Verdict::Unexpected) {
             WRONG
-        } else if self.interrupted || any(Verdict::Bounded) {
+        } else if self.interrupted || any(Verdict::Bounded) || any(Verdict::Vacuous) {
             UNPROVED
         } else {
             0

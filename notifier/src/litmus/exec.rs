@@ -4,7 +4,7 @@ use std::{io, ptr::NonNull};
 
 /// Machine code, where the processor can run it.
 #[derive(Debug)]
-pub(super) struct Exec {
+pub struct Exec {
     start: NonNull<u8>,
     bytes: usize,
 }
@@ -14,7 +14,7 @@ impl Exec {
     ///
     /// # Errors
     /// What the kernel says, where there is no memory, or code may not be made at run time.
-    pub(super) fn new(bytes: usize, place: impl FnOnce(u64) -> Vec<u8>) -> io::Result<Self> {
+    pub fn new(bytes: usize, place: impl FnOnce(u64) -> Vec<u8>) -> io::Result<Self> {
         // SAFETY: a new mapping, of which nobody else knows.
         let start = unsafe {
             let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
@@ -35,7 +35,8 @@ impl Exec {
     }
 
     /// Where the code begins.
-    pub(super) fn start(&self) -> *const u8 {
+    #[must_use]
+    pub fn start(&self) -> *const u8 {
         self.start.as_ptr()
     }
 }

@@ -4,7 +4,7 @@
 //! board, `r13` the thread's own, `r14` how many instances are left. Everything else is scratch.
 
 use super::program::{Test, Thread, Unsuited, WORDS, Where, increment};
-use iced_x86::code_asm::{CodeAssembler, CodeLabel, dword_ptr, eax, ecx, qword_ptr, r12, r13, r14, rax, rbp, rbx, rdi, rsi};
+use iced_x86::code_asm::{CodeAssembler, CodeLabel, dword_ptr, eax, qword_ptr, r12, r13, r14, rax, rbp, rbx, rdi, rsi};
 use nostale_notifier::{
     litmus::code::{Emitted, Expressions, NoCode, bind, register},
     model::{Action, Expr, Place, Step},
@@ -31,8 +31,10 @@ pub(super) struct Params {
     /// Where to begin, and how many instances there are in all.
     pub(super) from: u64,
     pub(super) instances: u64,
-    /// Turns of an empty loop before it begins.
+    /// Turns of an empty loop before it begins,
     pub(super) delay: u64,
+    /// and before it comes to the instances a second time.
+    pub(super) pause: u64,
 }
 
 macro_rules! offset {
@@ -108,12 +110,20 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The steps of one instance, from the first program counter of the part to its end.
-    fn instance(&mut self, thread: &Thread, part: &Range<i32>) -> Emitted {
+    /// The steps of one instance, from the first program counter of the part to its end; or from where it was left.
+    fn instance(&mut self, thread: &Thread, part: &Range<i32>, resumes: bool) -> Emitted {
         let mut rows: Vec<CodeLabel> = part.clone().map(|_| self.asm.create_label()).collect();
         let mut end = self.asm.create_label();
         let jumps = rows.clone();
         let pc = self.test.model.threads[thread.id.0 as usize].pc;
+        if resumes {
+            self.asm.mov(eax, dword_ptr(r13))?;
+            for (row, at) in jumps.iter().zip(part.clone()) {
+                self.asm.cmp(eax, at)?;
+                self.asm.je(*row)?;
+            }
+            self.asm.jmp(end)?;
+        }
         for (row, at) in rows.iter_mut().zip(part.clone()) {
             bind(&mut self.asm, row)?;
             let step = |step: &&Step| step.thread == thread.id && step.from == Some(at);
@@ -155,67 +165,71 @@ fn set_to(actions: &[Action], pc: nostale_notifier::model::VarId, to: &mut Vec<i
     }
 }
 
-/// The code of a part, as `extern "sysv64" fn(*const Params)`. It is the same wherever it lies.
-pub(super) fn assemble(test: &Test<'_>, thread: &Thread, part: &Range<i32>) -> Result<Vec<u8>, Unsuited> {
+/// The code of parts, as `extern "sysv64" fn(*const Params)`: it goes through all instances once for each. It is the same wherever it lies.
+pub(super) fn assemble(test: &Test<'_>, thread: &Thread, parts: &[Range<i32>]) -> Result<Vec<u8>, Unsuited> {
     let refused = |why: NoCode| Unsuited::Code(why.to_string());
-    write(test, thread, part).map_err(refused)
+    write(test, thread, parts).map_err(refused)
 }
 
-fn write(test: &Test<'_>, thread: &Thread, part: &Range<i32>) -> Result<Vec<u8>, NoCode> {
+fn write(test: &Test<'_>, thread: &Thread, parts: &[Range<i32>]) -> Result<Vec<u8>, NoCode> {
     let mut writer = Writer { asm: CodeAssembler::new(64)?, test };
     let saved = [rbp, rbx, r12, r13, r14];
     for register in saved {
         writer.asm.push(register)?;
     }
     writer.asm.mov(rbp, rdi)?;
-    let (mut wait, mut go, mut round, mut inside, mut done) = (
-        writer.asm.create_label(),
-        writer.asm.create_label(),
-        writer.asm.create_label(),
-        writer.asm.create_label(),
-        writer.asm.create_label(),
-    );
-    // Whoever begins later meets the others somewhere else.
-    writer.asm.mov(rax, qword_ptr(rbp + offset!(delay)))?;
-    bind(&mut writer.asm, &mut wait)?;
-    writer.asm.test(rax, rax)?;
-    writer.asm.jz(go)?;
-    writer.asm.sub(rax, 1)?;
-    writer.asm.jmp(wait)?;
-    bind(&mut writer.asm, &mut go)?;
-    // From one instance on, to the last, and then from the first.
-    writer.asm.mov(rax, qword_ptr(rbp + offset!(from)))?;
-    writer.asm.mov(rbx, rax)?;
-    writer.asm.imul_2(rbx, qword_ptr(rbp + offset!(stride)))?;
-    writer.asm.imul_3(r12, rax, LINE as i32)?;
-    writer.asm.mov(r13, r12)?;
-    writer.asm.add(r12, qword_ptr(rbp + offset!(board)))?;
-    writer.asm.add(r13, qword_ptr(rbp + offset!(own)))?;
-    writer.asm.mov(r14, qword_ptr(rbp + offset!(instances)))?;
-    bind(&mut writer.asm, &mut round)?;
-    writer.asm.test(r14, r14)?;
-    writer.asm.jz(done)?;
-    writer.instance(thread, part)?;
-    writer.asm.sub(r14, 1)?;
-    writer.asm.add(rbx, qword_ptr(rbp + offset!(stride)))?;
-    writer.asm.add(r12, LINE as i32)?;
-    writer.asm.add(r13, LINE as i32)?;
-    // Behind the last instance comes the first.
-    writer.asm.mov(rax, qword_ptr(rbp + offset!(instances)))?;
-    writer.asm.imul_3(rsi, rax, LINE as i32)?;
-    writer.asm.add(rsi, qword_ptr(rbp + offset!(board)))?;
-    writer.asm.cmp(r12, rsi)?;
-    writer.asm.jb(inside)?;
-    writer.asm.xor(ecx, ecx)?;
-    writer.asm.xor(rbx, rbx)?;
-    writer.asm.mov(r12, qword_ptr(rbp + offset!(board)))?;
-    writer.asm.mov(r13, qword_ptr(rbp + offset!(own)))?;
-    bind(&mut writer.asm, &mut inside)?;
-    writer.asm.jmp(round)?;
-    bind(&mut writer.asm, &mut done)?;
+    for (number, part) in parts.iter().enumerate() {
+        writer.pass(thread, part, number > 0)?;
+    }
     for register in saved.into_iter().rev() {
         writer.asm.pop(register)?;
     }
     writer.asm.ret()?;
     Ok(writer.asm.assemble(0)?)
+}
+
+impl Writer<'_> {
+    /// Once through all instances.
+    fn pass(&mut self, thread: &Thread, part: &Range<i32>, resumes: bool) -> Emitted {
+        let asm = &mut self.asm;
+        let (mut wait, mut go, mut round, mut inside, mut done) =
+            (asm.create_label(), asm.create_label(), asm.create_label(), asm.create_label(), asm.create_label());
+        // Whoever begins later meets the others somewhere else.
+        asm.mov(rax, qword_ptr(rbp + if resumes { offset!(pause) } else { offset!(delay) }))?;
+        bind(asm, &mut wait)?;
+        asm.test(rax, rax)?;
+        asm.jz(go)?;
+        asm.sub(rax, 1)?;
+        asm.jmp(wait)?;
+        bind(asm, &mut go)?;
+        // From one instance on, to the last, and then from the first.
+        asm.mov(rax, qword_ptr(rbp + offset!(from)))?;
+        asm.mov(rbx, rax)?;
+        asm.imul_2(rbx, qword_ptr(rbp + offset!(stride)))?;
+        asm.imul_3(r12, rax, LINE as i32)?;
+        asm.mov(r13, r12)?;
+        asm.add(r12, qword_ptr(rbp + offset!(board)))?;
+        asm.add(r13, qword_ptr(rbp + offset!(own)))?;
+        asm.mov(r14, qword_ptr(rbp + offset!(instances)))?;
+        bind(asm, &mut round)?;
+        asm.test(r14, r14)?;
+        asm.jz(done)?;
+        self.instance(thread, part, resumes)?;
+        let asm = &mut self.asm;
+        asm.sub(r14, 1)?;
+        asm.add(rbx, qword_ptr(rbp + offset!(stride)))?;
+        asm.add(r12, LINE as i32)?;
+        asm.add(r13, LINE as i32)?;
+        asm.mov(rax, qword_ptr(rbp + offset!(instances)))?;
+        asm.imul_3(rsi, rax, LINE as i32)?;
+        asm.add(rsi, qword_ptr(rbp + offset!(board)))?;
+        asm.cmp(r12, rsi)?;
+        asm.jb(inside)?;
+        asm.xor(rbx, rbx)?;
+        asm.mov(r12, qword_ptr(rbp + offset!(board)))?;
+        asm.mov(r13, qword_ptr(rbp + offset!(own)))?;
+        bind(asm, &mut inside)?;
+        asm.jmp(round)?;
+        bind(asm, &mut done)
+    }
 }

@@ -46,6 +46,8 @@ const HOME: Gpa = Gpa::new(5 << 30);
 const CODE: usize = 8 * PAGE_SIZE as usize;
 /// How long a round may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The instruction that returns.
+const RET: u8 = 0xc3;
 /// Observed words that can be told apart.
 const WATCHED: usize = 12;
 
@@ -123,8 +125,8 @@ pub enum RunError {
 #[derive(Debug)]
 pub struct Kvm<'m> {
     test: Test<'m>,
-    /// The code of each thread's parts; none for a system call.
-    codes: Vec<Vec<Option<Vec<u8>>>>,
+    /// The code of each thread's parts, in the ways in which a part can be done; none for a system call.
+    codes: Vec<Vec<Vec<Vec<u8>>>>,
     /// What is looked at in an instance.
     watched: Vec<(Where, Option<ThreadId>)>,
 }
@@ -142,11 +144,12 @@ impl<'m> Kvm<'m> {
         }
         let of_thread = |thread: &Thread| {
             let part = |part: &Part| match part {
-                Part::Code(range) => assemble(&test, thread, range).map(Some),
-                Part::Remap { .. } => Ok(None),
+                Part::Code(range) => ways(range).iter().map(|way| assemble(&test, thread, way)).collect(),
+                Part::Remap { .. } => Ok(Vec::new()),
             };
-            let codes = thread.parts.iter().map(part).collect::<Result<Vec<_>, _>>()?;
-            let fits = codes.iter().flatten().all(|code| code.len() + PAGE_SIZE as usize <= CODE);
+            let codes = thread.parts.iter().map(part).collect::<Result<Vec<Vec<Vec<u8>>>, _>>()?;
+            let bytes: usize = codes.iter().flatten().map(|code| code.len().next_multiple_of(16)).sum();
+            let fits = bytes + PAGE_SIZE as usize <= CODE;
             if fits { Ok(codes) } else { Err(Unsuited::Code("a thread is too long".to_owned())) }
         };
         let codes = test.threads.iter().map(of_thread).collect::<Result<_, _>>()?;
@@ -173,15 +176,24 @@ impl<'m> Kvm<'m> {
         if roles.is_empty() {
             return Err(RunError::Lost("no thread of the test is a guest's".to_owned()));
         }
+        let mut entered = Vec::new();
         let system = System::new(1, &roles).map_err(RunError::Memory)?;
         for (vcpu, &number) in guests.iter().enumerate() {
-            let (params, code) = (board + number * CODE, board + number * CODE + PAGE_SIZE as usize);
+            let params = board + number * CODE;
+            let mut at = params + PAGE_SIZE as usize;
             // A guest's thread makes no system calls: it has one part.
-            let bytes = self.codes[number].iter().flatten().next();
-            stage.write(code, bytes.map_or(&[0xc3][..], Vec::as_slice));
+            let entries = self.codes[number].iter().flatten().map(|code| {
+                let entry = BOARD.get() + at as u64;
+                stage.write(at, code);
+                at += code.len().next_multiple_of(16);
+                entry
+            });
+            entered.push(entries.collect::<Vec<u64>>());
             if let Some(block) = system.vcpu(vcpu) {
                 block.argument.store(BOARD.get() + params as u64, SeqCst);
-                block.entry.store(BOARD.get() + code as u64, SeqCst);
+                // Whatever it is called for before the first round is to do nothing.
+                stage.write(params + PAGE_SIZE as usize - 1, &[RET]);
+                block.entry.store(BOARD.get() + (params + PAGE_SIZE as usize - 1) as u64, SeqCst);
             }
         }
         let Some((home, whole_board)) = stage.ranges() else { return Err(RunError::Lost("unaligned memory".to_owned())) };
@@ -198,7 +210,7 @@ impl<'m> Kvm<'m> {
         });
         let observer: Arc<dyn Observer> = Arc::<Crew>::clone(&crew);
         machine.start(&observer)?;
-        let rounds = Rounds { kvm: self, stage: &stage, board, plan: Mutex::default() };
+        let rounds = Rounds { kvm: self, stage: &stage, board, system: &system, entries: entered, plan: Mutex::default() };
         let result = std::thread::scope(|scope| {
             for &number in &hosts {
                 let (rounds, crew) = (&rounds, &crew);
@@ -216,6 +228,13 @@ impl<'m> Kvm<'m> {
         joined?;
         Ok(run)
     }
+}
+
+/// The ways in which a part can be done: all of it in one instance after the other; or up to some step in all of them, and then the rest,
+/// which leaves all instances in the middle for as long as that takes.
+fn ways(range: &std::ops::Range<i32>) -> Vec<Vec<std::ops::Range<i32>>> {
+    let split = (range.start + 1..range.end).map(|at| vec![range.start..at, at..range.end]);
+    std::iter::once(vec![range.clone()]).chain(split).collect()
 }
 
 /// What an expression reads, each place once.
@@ -291,6 +310,10 @@ struct Plan {
     stride: usize,
     /// By thread.
     params: Vec<Params>,
+    /// By thread: a number that chooses among the ways of each part.
+    ways: Vec<usize>,
+    /// By thread: how long it waits before its first system call.
+    waits: Vec<Duration>,
 }
 
 struct Rounds<'a> {
@@ -298,6 +321,9 @@ struct Rounds<'a> {
     stage: &'a Stage,
     /// Bytes of the board, without code.
     board: usize,
+    system: &'a System,
+    /// Where each guest's thread can be entered.
+    entries: Vec<Vec<u64>>,
     plan: Mutex<Plan>,
 }
 
@@ -310,8 +336,9 @@ impl Rounds<'_> {
     fn host(&self, number: usize, crew: &Crew) {
         type Code = unsafe extern "sysv64" fn(*const Params);
         let parts = &self.kvm.test.threads[number].parts;
-        let exec = |code: &Option<Vec<u8>>| code.as_ref().map(|code| Exec::new(code.len(), |_| code.clone())).transpose();
-        let codes = match self.kvm.codes[number].iter().map(exec).collect::<Result<Vec<_>, _>>() {
+        let exec = |code: &Vec<u8>| Exec::new(code.len(), |_| code.clone());
+        let ways = |ways: &Vec<Vec<u8>>| ways.iter().map(exec).collect::<Result<Vec<_>, _>>();
+        let codes = match self.kvm.codes[number].iter().map(ways).collect::<Result<Vec<_>, _>>() {
             Ok(codes) => codes,
             Err(error) => {
                 crew.say(format!("no memory for machine code: {error}"));
@@ -320,8 +347,14 @@ impl Rounds<'_> {
         };
         while crew.meet() {
             let plan = self.plan();
-            for (part, code) in parts.iter().zip(&codes) {
-                match (part, code) {
+            if let Some(Part::Remap { .. }) = parts.first() {
+                let since = Instant::now();
+                while since.elapsed() < plan.waits[number] {
+                    std::hint::spin_loop();
+                }
+            }
+            for (part, ways) in parts.iter().zip(&codes) {
+                match (part, ways.get(plan.ways[number] % ways.len().max(1))) {
                     (Part::Code(_), Some(code)) => {
                         // SAFETY: the code begins there, and follows the calling convention of the type.
                         let code: Code = unsafe { std::mem::transmute(code.start()) };
@@ -357,6 +390,8 @@ impl Rounds<'_> {
         let begin = Instant::now();
         let before = machine.sample()?;
         let (mut instances, mut rounds) = (0, 0);
+        // How long a round takes: a system call is to come at any time of it.
+        let mut typical = Duration::from_micros(200);
         let mut counts: Vec<([i32; WATCHED], u64, Duration)> = Vec::new();
         let moved: Vec<usize> = (0..test.first.len()).filter(|&address| test.first[address] != test.last[address]).collect();
         loop {
@@ -367,14 +402,17 @@ impl Rounds<'_> {
             if enough || stop.load(Relaxed) {
                 break;
             }
-            let plan = self.draw(&mut random, guests);
+            let plan = self.draw(&mut random, guests, typical);
             for address in 0..test.first.len() {
                 if rounds == 0 || moved.contains(&address) {
                     self.stage.remap(address, test.first[address], AREA).map_err(RunError::Remap)?;
                 }
             }
             self.reset(&plan);
-            for &number in guests {
+            for (vcpu, (&number, entries)) in guests.iter().zip(&self.entries).enumerate() {
+                if let (Some(block), false) = (self.system.vcpu(vcpu), entries.is_empty()) {
+                    block.entry.store(entries[plan.ways[number] % entries.len()], SeqCst);
+                }
                 // SAFETY: plain numbers, of which each byte is one.
                 let params =
                     unsafe { std::slice::from_raw_parts((&raw const plan.params[number]).cast::<u8>(), size_of::<Params>()) };
@@ -387,6 +425,8 @@ impl Rounds<'_> {
                 let wrong = crew.wrong.lock().unwrap_or_else(PoisonError::into_inner).take();
                 return Err(RunError::Lost(wrong.unwrap_or_else(|| "a round was called off".to_owned())));
             }
+            let took = crew.since.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+            typical = (typical * 15 + took) / 16;
             for instance in 0..count {
                 let mut key = [0; WATCHED];
                 for (slot, (place, owner)) in key.iter_mut().zip(&self.kvm.watched) {
@@ -418,7 +458,7 @@ impl Rounds<'_> {
     }
 
     /// Chooses what a round is like.
-    fn draw(&self, random: &mut Xoshiro256PlusPlus, guests: &[usize]) -> Plan {
+    fn draw(&self, random: &mut Xoshiro256PlusPlus, guests: &[usize], typical: Duration) -> Plan {
         let stride = 64 << random.random_range(0..3_usize);
         let instances = (AREA / stride) >> random.random_range(0..3_usize);
         let threads = self.kvm.test.threads.len();
@@ -432,11 +472,8 @@ impl Rounds<'_> {
                 stride: stride as u64,
                 from: if random.random_range(0..2) == 0 { 0 } else { random.random_range(0..instances as u64) },
                 instances: instances as u64,
-                delay: match random.random_range(0..3) {
-                    0 => 0,
-                    1 => random.random_range(0..4096),
-                    _ => random.random_range(0..131_072),
-                },
+                delay: delay(random),
+                pause: delay(random),
                 ..Params::default()
             };
             for address in 0..self.kvm.test.first.len() {
@@ -448,7 +485,11 @@ impl Rounds<'_> {
             }
             params
         });
-        Plan { instances, stride, params: params.collect() }
+        let params = params.collect();
+        let wait =
+            |random: &mut Xoshiro256PlusPlus| if random.random_range(0..4) == 0 { 0.0 } else { random.random_range(0.0..1.0) };
+        let waits = (0..threads).map(|_| typical.mul_f64(wait(random))).collect();
+        Plan { instances, stride, params, waits, ways: (0..threads).map(|_| random.random_range(0..1 << 16)).collect() }
     }
 
     /// Puts every instance into its first state.
@@ -485,6 +526,15 @@ impl Rounds<'_> {
         };
         let (Where::Board(word) | Where::Own(word)) = place else { return 0 };
         self.stage.word(line, word).load(Relaxed) as i32
+    }
+}
+
+/// How long to wait: often not at all, and otherwise about as long as something else takes: an instance, a fault, a system call.
+fn delay(random: &mut Xoshiro256PlusPlus) -> u64 {
+    match random.random_range(0..4) {
+        0 | 1 => 0,
+        2 => random.random_range(0..4096),
+        _ => random.random_range(0..65_536),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Live tests on real KVM. Where one cannot run it is listed as ignored, with the reason, and counted.
 
+mod litmus;
 mod machine;
 mod operations;
 mod oracles;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(1);
     let bench = Arc::new(Bench { facts: Facts::gather(), knobs: Knobs::open(Knobs::default_dir()).ok() });
     let trials = [
+        litmus::trials(&bench),
         machine::trials(&bench),
         oracles::trials(&bench),
         oracles::until_violation(&bench),

@@ -181,6 +181,7 @@ impl Session<'_> {
         let options = kvm::Options {
             until: self.options.runs.map_or(kvm::Until::For(self.options.seconds), kvm::Until::Instances),
             seed: self.seed,
+            stale: self.options.plant.is_some(),
         };
         let lost = |why: kvm::RunError| models::unusable(path, Some(&variant.variant), &why.to_string());
         compiled.run(&options, self.interrupted).map(Ok).map_err(lost)
@@ -200,7 +201,8 @@ impl Session<'_> {
             Some(runs) => format!("--runs {runs}"),
             None => format!("--seconds {}", self.options.seconds.as_secs_f64()),
         };
-        format!("nostale litmus {path} --on {on}{ordering}{memory} {how} --seed {:#x}", self.seed)
+        let plant = if self.options.plant.is_some() { " --plant stale-translation" } else { "" };
+        format!("nostale litmus {path} --on {on}{ordering}{memory} {how} --seed {:#x}{plant}", self.seed)
     }
 }
 

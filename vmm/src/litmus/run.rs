@@ -67,6 +67,9 @@ pub struct Options {
     pub until: Until,
     /// Where all choices come from.
     pub seed: u64,
+    /// The guest keeps the page that was mapped first, whatever the host does: a KVM that misses every invalidation. To see that a test
+    /// can fail.
+    pub stale: bool,
 }
 
 /// What a run has seen.
@@ -196,8 +199,13 @@ impl<'m> Kvm<'m> {
                 block.entry.store(BOARD.get() + (params + PAGE_SIZE as usize - 1) as u64, SeqCst);
             }
         }
-        let Some((home, whole_board)) = stage.ranges() else { return Err(RunError::Lost("unaligned memory".to_owned())) };
-        let slots = [Slot::of(BOARD, whole_board), Slot::of(HOME, home)];
+        let unaligned = || RunError::Lost("unaligned memory".to_owned());
+        let mut slots = vec![Slot::of(BOARD, stage.board_range().ok_or_else(unaligned)?)];
+        for (address, first) in self.test.first.iter().enumerate() {
+            let area = if options.stale { stage.page_range(*first) } else { stage.address_range(address) };
+            let gpa = HOME.checked_add((address * AREA) as u64).ok_or_else(unaligned)?;
+            slots.push(Slot::of(gpa, area.ok_or_else(unaligned)?));
+        }
         let demands = Demands::default();
         let mut machine = Machine::new(&MachineConfig { system: &system, slots: &slots, privilege: Privilege::User, demands })?;
         let hosts: Vec<usize> = (0..threads.len()).filter(|number| !guests.contains(number)).collect();
@@ -312,7 +320,7 @@ struct Plan {
     params: Vec<Params>,
     /// By thread: a number that chooses among the ways of each part.
     ways: Vec<usize>,
-    /// By thread: how long it waits before its first system call.
+    /// By thread: how long it waits before each system call.
     waits: Vec<Duration>,
 }
 
@@ -347,12 +355,6 @@ impl Rounds<'_> {
         };
         while crew.meet() {
             let plan = self.plan();
-            if let Some(Part::Remap { .. }) = parts.first() {
-                let since = Instant::now();
-                while since.elapsed() < plan.waits[number] {
-                    std::hint::spin_loop();
-                }
-            }
             for (part, ways) in parts.iter().zip(&codes) {
                 match (part, ways.get(plan.ways[number] % ways.len().max(1))) {
                     (Part::Code(_), Some(code)) => {
@@ -362,6 +364,10 @@ impl Rounds<'_> {
                         unsafe { code(&raw const plan.params[number]) };
                     }
                     (Part::Remap { address, page }, _) => {
+                        let since = Instant::now();
+                        while since.elapsed() < plan.waits[number] {
+                            std::hint::spin_loop();
+                        }
                         if let Err(error) = self.stage.remap(*address, *page, bytes(&plan)) {
                             crew.say(RunError::Remap(error).to_string());
                             return crew.meeting.call_off();

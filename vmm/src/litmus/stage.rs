@@ -30,8 +30,8 @@ impl Mapping {
         if start == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(Self { start: start.cast(), bytes }) }
     }
 
-    fn range(&self) -> Option<HvaRange> {
-        HvaRange::new(Hva::new(self.start as u64), self.bytes as u64 / PAGE_SIZE)
+    fn range(&self, offset: usize, bytes: usize) -> Option<HvaRange> {
+        HvaRange::new(Hva::new(self.start as u64).checked_add(offset as u64)?, bytes as u64 / PAGE_SIZE)
     }
 
     fn word(&self, offset: usize) -> &AtomicU32 {
@@ -77,9 +77,17 @@ impl Stage {
         Ok(Self { file, home, witness, board, area })
     }
 
-    /// The areas of all addresses, to become a memslot; the board, to become another.
-    pub(super) fn ranges(&self) -> Option<(HvaRange, HvaRange)> {
-        Some((self.home.range()?, self.board.range()?))
+    /// The area of an address, that of a page, and the board: to become memslots.
+    pub(super) fn address_range(&self, number: usize) -> Option<HvaRange> {
+        self.home.range(number * self.area, self.area)
+    }
+
+    pub(super) fn page_range(&self, number: usize) -> Option<HvaRange> {
+        self.witness.range(number * self.area, self.area)
+    }
+
+    pub(super) fn board_range(&self) -> Option<HvaRange> {
+        self.board.range(0, self.board.bytes)
     }
 
     /// Where the host finds an address, a page, and the board.

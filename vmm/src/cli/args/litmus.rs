@@ -43,6 +43,9 @@ pub(in super::super) struct LitmusOptions {
     /// Processors that carry the threads of a test [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(in super::super) workers: Option<u16>,
+    /// See a test fail on KVM: the guest keeps the page that was mapped first, whatever the host does
+    #[arg(long, value_enum, value_name = "FAULT")]
+    pub(in super::super) plant: Option<Fault>,
     /// Stop exploring where a test has more states than this
     #[arg(long, value_name = "N", default_value_t = 1 << 22, value_parser = clap::value_parser!(u64).range(1..))]
     pub(in super::super) max_states: u64,
@@ -57,4 +60,11 @@ pub(in super::super) enum Place {
     Soft,
     /// Guests on real KVM
     Kvm,
+}
+
+/// What can be planted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in super::super) enum Fault {
+    /// A KVM that misses every invalidation
+    StaleTranslation,
 }

@@ -1,8 +1,8 @@
-//! How fast litmus tests run on the software MMU, and how soon the historic orderings show what is wrong with them.
+//! How fast litmus tests run on the software MMU and on real KVM, and how soon the historic orderings show what is wrong with them.
 
 use clap::Parser;
 use nostale_notifier::{
-    compile::{MemoryModel, Program},
+    compile::{DEFAULT, MemoryModel, Program},
     lang::{Sources, ast::Expected},
     litmus::{
         Outcome, allowed,
@@ -11,6 +11,7 @@ use nostale_notifier::{
     model::Model,
 };
 use nostale_tests::median::median;
+use nostale_vmm::{host::facts::Facts, litmus as kvm};
 use std::{
     error::Error,
     fs,
@@ -63,6 +64,28 @@ fn main() -> Result<(), Box<dyn Error>> {
         speeds.len(),
         tests.len()
     );
+    match Facts::gather().need_kvm() {
+        Ok(()) => on_kvm(&tests, args.seconds),
+        Err(need) => {
+            println!("\nnot on KVM: {need}");
+            Ok(())
+        }
+    }
+}
+
+/// The tests that run on a real machine.
+fn on_kvm(tests: &[(String, Program)], seconds: f64) -> Result<(), Box<dyn Error>> {
+    println!("\n{:<32} {:>12} {:>14}", "test on KVM", "instances/s", "calls/s");
+    for (name, program) in tests {
+        let text = program.sources().get(0).map_or("", |text| text.text.as_str());
+        let Ok(real) = Program::read_real(Sources::new(name.as_str(), text)) else { continue };
+        let model = real.compile(DEFAULT, MemoryModel::Sc).map_err(|wrong| wrong.render(real.sources(), false))?;
+        let Ok(test) = kvm::Kvm::new(&model) else { continue };
+        let options = kvm::Options { until: kvm::Until::For(Duration::from_secs_f64(seconds)), seed: 1, stale: false };
+        let Ok(run) = test.run(&options, &AtomicBool::new(false)) else { continue };
+        let time = run.elapsed.as_secs_f64();
+        println!("{name:<32} {:>10.2} M {:>14.0}", run.instances as f64 / time / 1e6, run.operations as f64 / time);
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod check;
 mod ends;
 mod fmt;
 mod forms;
+mod litmus;
 mod matrix;
 mod refusals;
 mod settings;
@@ -184,6 +185,7 @@ fn main() -> ExitCode {
     let trials = [
         check::trials(),
         fmt::trials(),
+        litmus::trials(&bench),
         refusals::trials(&bench),
         ends::trials(&bench),
         forms::trials(&bench),

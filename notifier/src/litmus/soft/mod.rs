@@ -1,13 +1,13 @@
 //! Real threads run a litmus test in real memory, many instances of it at a time, and every final state is counted.
 //!
-//! Each thread of the test becomes machine code ([`thread`]), which takes the same atomic steps as the model does: a step that
+//! Each thread of the test becomes machine code (`thread`), which takes the same atomic steps as the model does: a step that
 //! touches one place of shared memory is one instruction, or a compare-and-swap; one that touches several locks them for as long as
-//! it takes, as a TLB flush waits for the accesses in flight ([`plan`]). Nothing in it knows which outcomes the model allows, and it
+//! it takes, as a TLB flush waits for the accesses in flight (`plan`). Nothing in it knows which outcomes the model allows, and it
 //! is compiled on other ways than the explorer's program: where the two disagree, one of them is wrong.
 //!
-//! The processors carry the threads of the test ([`worker`]). They come to an instance together or one after the other, and
+//! The processors carry the threads of the test (`worker`). They come to an instance together or one after the other, and
 //! leave it after a random number of steps, so that a state that is only there for nanoseconds on a real machine is there for as long
-//! as it takes to visit all other instances; see [`shape`].
+//! as it takes to visit all other instances; see `shape`.
 
 mod cells;
 mod chunk;

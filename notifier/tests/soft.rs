@@ -11,8 +11,8 @@ use nostale_notifier::{
     compile::{MemoryModel, Program},
     lang::Sources,
     litmus::{
-        Outcome, allowed, observed,
-        soft::{Options, Run, Soft, Unsuited, Until},
+        Outcome, Until, allowed, observed,
+        soft::{Options, Run, Soft, Unsuited},
     },
     model::{Expr, Model, Observed, Place, Role, VarId},
 };

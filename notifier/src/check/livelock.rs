@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::model::{Action, Expr, Model, State, StepId, VarId};
+use crate::model::{Model, State, StepId, targets::targets};
 
 use super::levels::{Cursor, Level, on_each, worth};
 use super::mem::zeroed;
@@ -39,25 +39,6 @@ pub(super) fn always_ends(model: &Model) -> bool {
                 }
             }
         })
-}
-
-/// Where actions may set the program counter (none: anywhere), and whether they certainly set it (or fail).
-fn targets(actions: &[Action], pc: VarId, to: &mut Vec<Option<i32>>) -> bool {
-    let mut certain = false;
-    for action in actions {
-        match action {
-            Action::Set(place, value) if place.var == pc => {
-                to.push(if let Expr::Const(value) = value { Some(*value) } else { None });
-                certain = true;
-            }
-            Action::If(_, then, other) => {
-                let both = [targets(then, pc, to), targets(other, pc, to)];
-                certain |= both == [true, true];
-            }
-            Action::Set(..) | Action::Forget(_) | Action::Fail { .. } => {}
-        }
-    }
-    certain
 }
 
 /// The states that can finish, a bit for each index.

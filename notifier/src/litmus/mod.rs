@@ -8,6 +8,8 @@ pub mod exec;
 mod observe;
 #[cfg(target_arch = "x86_64")]
 pub mod soft;
+mod until;
 
 pub use allowed::{Allowed, Known, allowed};
 pub use observe::{Outcome, observed};
+pub use until::Until;

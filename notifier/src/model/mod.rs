@@ -8,6 +8,7 @@ pub mod eval;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod show;
+pub mod targets;
 
 use std::sync::Arc;
 

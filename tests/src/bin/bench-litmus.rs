@@ -5,8 +5,8 @@ use nostale_notifier::{
     compile::{DEFAULT, MemoryModel, Program},
     lang::{Sources, ast::Expected},
     litmus::{
-        Outcome, allowed,
-        soft::{Options, Run, Soft, Until},
+        Outcome, Until, allowed,
+        soft::{Options, Run, Soft},
     },
     model::Model,
 };
@@ -81,7 +81,7 @@ fn on_kvm(tests: &[(String, Program)], seconds: f64) -> Result<(), Box<dyn Error
         let Ok(real) = Program::read_real(Sources::new(name.as_str(), text)) else { continue };
         let model = real.compile(DEFAULT, MemoryModel::Sc).map_err(|wrong| wrong.render(real.sources(), false))?;
         let Ok(test) = kvm::Kvm::new(&model) else { continue };
-        let options = kvm::Options { until: kvm::Until::For(Duration::from_secs_f64(seconds)), seed: 1, stale: false };
+        let options = kvm::Options { until: Until::For(Duration::from_secs_f64(seconds)), seed: 1, stale: false };
         let Ok(run) = test.run(&options, &AtomicBool::new(false)) else { continue };
         let time = run.elapsed.as_secs_f64();
         println!("{name:<32} {:>10.2} M {:>14.0}", run.instances as f64 / time / 1e6, run.operations as f64 / time);

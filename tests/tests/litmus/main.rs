@@ -4,7 +4,7 @@ use nostale_notifier::{
     check::{Agreement, Limits, agreement, explore},
     compile::{Case, MemoryModel, Program},
     lang::{Sources, ast::Expected},
-    litmus::{Allowed, Outcome, allowed, observed, soft},
+    litmus::{Allowed, Outcome, Until, allowed, observed, soft},
     model::Model,
 };
 use std::{
@@ -112,7 +112,7 @@ fn real_threads_come_to_no_other_states() {
         let columns = observed(&model);
         let known = outcomes(&model);
         let test = soft::Soft::new(&model).unwrap_or_else(|why| panic!("{name} {}: {why}", case.variant));
-        let options = soft::Options { until: soft::Until::Instances(INSTANCES), seed: 17, workers: 2 };
+        let options = soft::Options { until: Until::Instances(INSTANCES), seed: 17, workers: 2 };
         let seen = test.run(&options, &AtomicBool::new(false));
         for outcome in seen.tally.keys() {
             assert!(known.outcomes.contains_key(outcome), "{name} {}: not allowed: {}", case.variant, outcome.shown(&columns));

@@ -5,9 +5,9 @@ use libtest_mimic::{Failed, Trial};
 use nostale_notifier::{
     compile::{DEFAULT, MemoryModel, Program},
     lang::Sources,
-    litmus::{Allowed, allowed},
+    litmus::{Allowed, Until, allowed},
 };
-use nostale_vmm::litmus::{Kvm, Options, Run, Until};
+use nostale_vmm::litmus::{Kvm, Options, Run};
 use std::{fs, ops::ControlFlow, path::Path, sync::Arc, sync::atomic::AtomicBool};
 
 /// Instances of each test; `nostale litmus` is for more.

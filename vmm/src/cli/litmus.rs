@@ -21,7 +21,7 @@ use nostale_notifier::{
     check::Progress,
     compile::{Case as Variant, DEFAULT, MemoryModel, Program},
     lang::Sources,
-    litmus::{self, Allowed, observed, soft},
+    litmus::{self, Allowed, Until, observed, soft},
     model::Model,
 };
 use std::{
@@ -88,7 +88,7 @@ impl Session<'_> {
         let all = chosen.iter().map(|chosen| chosen.cases.len()).sum();
         let mut number = 0;
         for chosen in chosen {
-            let mut known = Known { path: &chosen.path, program: &chosen.program, allowed: BTreeMap::new() };
+            let mut known = Known { path: &chosen.path, program: &chosen.program, explored: BTreeMap::new() };
             for variant in &chosen.cases {
                 number += 1;
                 if self.interrupted.load(Ordering::Relaxed) {
@@ -109,13 +109,18 @@ impl Session<'_> {
 
     fn test(&self, known: &mut Known<'_>, variant: &Variant, counter: &Counter) -> Result<TestResult, Error> {
         let (path, program) = (known.path, known.program);
-        let model = known.compile(variant)?;
         // What other orderings allow are the states that this one may have to forbid.
         for other in program.cases(Some(variant.memory)) {
             known.explore(self, &other, counter)?;
         }
+        let all = known.explored.iter().filter(|((_, memory), _)| *memory == variant.memory);
+        let (this, others): (Vec<_>, Vec<_>) = all.partition(|((name, _), _)| *name == variant.variant);
+        let [(_, Explored { model, allowed, elapsed })] = this[..] else {
+            return Err(models::unusable(path, Some(&variant.variant), "it was not explored"));
+        };
+        let others: Vec<_> = others.into_iter().map(|((name, _), explored)| (name.as_str(), &explored.allowed)).collect();
         let soft = if self.options.on.contains(&Place::Soft) && variant.memory == MemoryModel::Sc {
-            Some(self.soft(path, variant, &model)?)
+            Some(self.soft(path, variant, model)?)
         } else {
             None
         };
@@ -124,21 +129,15 @@ impl Session<'_> {
         } else {
             None
         };
-        let (columns, of) = (observed(&model), |name: &str| (name.to_owned(), variant.memory));
-        let Some((allowed, explored)) = known.allowed.get(&of(&variant.variant)) else {
-            return Err(models::unusable(path, Some(&variant.variant), "it was not explored"));
-        };
-        let others = known.allowed.iter().filter(|((name, memory), _)| *name != variant.variant && *memory == variant.memory);
-        let others = others.map(|((name, _), (allowed, _))| (name.clone(), allowed.clone())).collect();
         Ok(test(&Case {
             path,
             model: &program.name,
             variant: &variant.variant,
             memory_model: variant.memory.name(),
             expected: variant.expected,
-            columns: &columns,
+            columns: &observed(model),
             allowed,
-            explored: *explored,
+            explored: *elapsed,
             others: &others,
             soft: soft.as_ref(),
             kvm: kvm.as_ref().map(|run| run.as_ref().map_err(String::clone)),
@@ -146,15 +145,16 @@ impl Session<'_> {
         }))
     }
 
+    fn until(&self) -> Until {
+        self.options.runs.map_or(Until::For(self.options.seconds), Until::Instances)
+    }
+
     fn soft(&self, path: &str, variant: &Variant, model: &Model) -> Result<soft::Run, Error> {
         let refused = |why: soft::Unsuited| models::unusable(path, Some(&variant.variant), &why.to_string());
         let compiled = soft::Soft::new(model).map_err(refused)?;
         let cpus = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let options = soft::Options {
-            until: self.options.runs.map_or(soft::Until::For(self.options.seconds), soft::Until::Instances),
-            seed: self.seed,
-            workers: self.options.workers.map_or(cpus, usize::from),
-        };
+        let options =
+            soft::Options { until: self.until(), seed: self.seed, workers: self.options.workers.map_or(cpus, usize::from) };
         Ok(compiled.run(&options, self.interrupted))
     }
 
@@ -178,11 +178,7 @@ impl Session<'_> {
             Ok(compiled) => compiled,
             Err(why) => return Ok(Err(why.to_string())),
         };
-        let options = kvm::Options {
-            until: self.options.runs.map_or(kvm::Until::For(self.options.seconds), kvm::Until::Instances),
-            seed: self.seed,
-            stale: self.options.plant.is_some(),
-        };
+        let options = kvm::Options { until: self.until(), seed: self.seed, stale: self.options.plant.is_some() };
         let lost = |why: kvm::RunError| models::unusable(path, Some(&variant.variant), &why.to_string());
         compiled.run(&options, self.interrupted).map(Ok).map_err(lost)
     }
@@ -210,21 +206,24 @@ impl Session<'_> {
 struct Known<'a> {
     path: &'a str,
     program: &'a Program,
-    allowed: BTreeMap<(String, MemoryModel), (Allowed, Duration)>,
+    explored: BTreeMap<(String, MemoryModel), Explored>,
+}
+
+/// An ordering under a memory model, and all that it allows.
+struct Explored {
+    model: Model,
+    allowed: Allowed,
+    elapsed: Duration,
 }
 
 impl Known<'_> {
-    fn compile(&self, variant: &Variant) -> Result<Model, Error> {
-        let rejected = |wrong| models::rejected(self.path, Some(&variant.variant), &wrong, self.program.sources());
-        self.program.compile(&variant.variant, variant.memory).map_err(rejected)
-    }
-
     fn explore(&mut self, session: &Session<'_>, variant: &Variant, counter: &Counter) -> Result<(), Error> {
         let key = (variant.variant.clone(), variant.memory);
-        if self.allowed.contains_key(&key) {
+        if self.explored.contains_key(&key) {
             return Ok(());
         }
-        let model = self.compile(variant)?;
+        let rejected = |wrong| models::rejected(self.path, Some(&variant.variant), &wrong, self.program.sources());
+        let model = self.program.compile(&variant.variant, variant.memory).map_err(rejected)?;
         let began = Instant::now();
         let progress = |Progress { states, depth }| {
             counter.count(states, depth);
@@ -232,7 +231,7 @@ impl Known<'_> {
         };
         let allowed = litmus::allowed(&model, session.options.max_states, &progress)
             .map_err(|wide| models::unusable(self.path, Some(&variant.variant), &wide.to_string()))?;
-        self.allowed.insert(key, (allowed, began.elapsed()));
+        self.explored.insert(key, Explored { model, allowed, elapsed: began.elapsed() });
         Ok(())
     }
 }

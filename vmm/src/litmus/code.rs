@@ -7,7 +7,7 @@ use super::program::{Test, Thread, Unsuited, WORDS, Where, increment};
 use iced_x86::code_asm::{CodeAssembler, CodeLabel, dword_ptr, eax, qword_ptr, r12, r13, r14, rax, rbp, rbx, rdi, rsi};
 use nostale_notifier::{
     litmus::code::{Emitted, Expressions, NoCode, bind, register},
-    model::{Action, Expr, Place, Step},
+    model::{Action, Place, Step, targets::targets},
 };
 use std::ops::Range;
 
@@ -129,17 +129,19 @@ impl Writer<'_> {
             let step = |step: &&Step| step.thread == thread.id && step.from == Some(at);
             let Some(step) = self.test.model.steps.iter().find(step) else { continue };
             self.actions(&step.actions)?;
-            let mut targets = Vec::new();
-            set_to(&step.actions, pc, &mut targets);
-            targets.sort_unstable();
-            targets.dedup();
+            let mut to = Vec::new();
+            targets(&step.actions, pc, &mut to);
+            // Where a jump is computed, the thread was refused.
+            let mut to: Vec<i32> = to.into_iter().flatten().collect();
+            to.sort_unstable();
+            to.dedup();
             let label = |to: i32| if part.contains(&to) { jumps[(to - part.start) as usize] } else { end };
-            match targets[..] {
+            match to[..] {
                 [only] if only == at + 1 && part.contains(&only) => {}
                 [only] => self.asm.jmp(label(only))?,
                 _ => {
                     self.asm.mov(eax, dword_ptr(r13))?;
-                    for to in targets {
+                    for to in to {
                         self.asm.cmp(eax, to)?;
                         self.asm.je(label(to))?;
                     }
@@ -148,20 +150,6 @@ impl Writer<'_> {
             }
         }
         bind(&mut self.asm, &mut end)
-    }
-}
-
-/// The program counters that actions may set.
-fn set_to(actions: &[Action], pc: nostale_notifier::model::VarId, to: &mut Vec<i32>) {
-    for action in actions {
-        match action {
-            Action::Set(place, Expr::Const(value)) if place.var == pc => to.push(*value),
-            Action::If(_, then, other) => {
-                set_to(then, pc, to);
-                set_to(other, pc, to);
-            }
-            _ => {}
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use nostale_notifier::{
     litmus::observed,
-    model::{Action, BinOp, Expr, Model, Observed, Place, Role, Step, ThreadId, VarId},
+    model::{Action, BinOp, Expr, Model, Observed, Place, Role, State, Step, ThreadId, VarId, targets::targets},
 };
 use std::collections::BTreeSet;
 use thiserror::Error;
@@ -286,15 +286,9 @@ impl<'m> Test<'m> {
     }
 
     fn goes_back(&self, step: &Step, pc: i32) -> bool {
-        fn targets(actions: &[Action], of: VarId, pc: i32) -> bool {
-            actions.iter().any(|action| match action {
-                Action::Set(place, Expr::Const(to)) => place.var == of && *to <= pc,
-                Action::Set(place, _) => place.var == of,
-                Action::If(_, then, other) => targets(then, of, pc) || targets(other, of, pc),
-                Action::Forget(_) | Action::Fail { .. } => false,
-            })
-        }
-        targets(&step.actions, self.model.threads[step.thread.0 as usize].pc, pc)
+        let mut to = Vec::new();
+        targets(&step.actions, self.model.threads[step.thread.0 as usize].pc, &mut to);
+        to.iter().any(|to| to.is_none_or(|to| to <= pc))
     }
 
     /// All accesses of actions, and whether they write.
@@ -351,27 +345,21 @@ impl<'m> Test<'m> {
     }
 
     /// The state of the model in the end, where `word` reads what is kept of it: where, and by which thread if it is a thread's own.
-    pub(super) fn state(&self, word: impl Fn(Where, Option<ThreadId>) -> i32) -> nostale_notifier::model::State {
+    pub(super) fn state(&self, word: impl Fn(Where, Option<ThreadId>) -> i32) -> State {
         let mut values = Vec::new();
         for (id, var) in (0u32..).zip(&self.model.vars) {
             for (number, element) in var.elements.iter().enumerate() {
-                let owner = match var.role {
-                    Role::Local(thread) | Role::Pc(thread) => Some(thread),
-                    _ => None,
-                };
-                let value = if Some(VarId(id)) == self.data {
-                    word(Where::Page(number), None)
-                } else if Some(VarId(id)) == self.pte {
-                    self.last[number] as i32 + 1
-                } else if let (Role::Pc(thread), _) = (var.role, owner) {
-                    self.model.threads[thread.0 as usize].end
-                } else {
-                    self.places[self.offsets[id as usize] + number].map_or(element.init, |place| word(place, owner))
-                };
-                values.push(value);
+                let place = self.places[self.offsets[id as usize] + number];
+                values.push(match var.role {
+                    _ if Some(VarId(id)) == self.data => word(Where::Page(number), None),
+                    _ if Some(VarId(id)) == self.pte => self.last[number] as i32 + 1,
+                    Role::Pc(thread) => self.model.threads[thread.0 as usize].end,
+                    Role::Local(thread) => place.map_or(element.init, |place| word(place, Some(thread))),
+                    _ => place.map_or(element.init, |place| word(place, None)),
+                });
             }
         }
-        nostale_notifier::model::State(values.into())
+        State(values.into())
     }
 }
 

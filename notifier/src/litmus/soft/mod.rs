@@ -20,7 +20,7 @@ mod tally;
 mod thread;
 mod worker;
 
-pub use run::{Options, Rounds, Run, Soft, Until};
+pub use run::{Options, Rounds, Run, Soft};
 pub use shape::{SHAPES, Shape};
 pub use tally::{Seen, Tally};
 

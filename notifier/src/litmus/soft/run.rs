@@ -24,21 +24,15 @@ use super::{
     thread::{Failures, Thread},
     worker::{Ground, Worker},
 };
-use crate::model::{Model, ThreadId};
+use crate::{
+    litmus::Until,
+    model::{Model, ThreadId},
+};
 
 /// Instances of a round, at the most.
 const ROUND: usize = 8192;
 /// Rounds of each shape before those that bring up what is rare come more often.
 const FIRST_ROUNDS: u64 = 4 * SHAPES.len() as u64;
-
-/// When a run has seen enough.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Until {
-    /// After so many instances, or a few more.
-    Instances(u64),
-    /// After so long.
-    For(Duration),
-}
 
 /// How a run is made.
 #[derive(Clone, Copy, Debug)]
@@ -126,9 +120,8 @@ impl<'m> Soft<'m> {
         };
         let barrier = Barrier::new(workers);
         let counts: Vec<Mutex<Vec<Counts>>> = (0..workers).map(|_| Mutex::default()).collect();
-        let work = |number: usize, lead: Option<&mut Lead>| {
+        let work = |number: usize, mut lead: Option<&mut Lead>| {
             let mut worker = Worker::new(&ground, options.seed ^ (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            let mut lead = lead;
             loop {
                 if let Some(lead) = lead.as_deref_mut() {
                     lead.next(&agreed, stop, &counts);
@@ -200,11 +193,11 @@ impl Lead {
             self.times[shape] += since.elapsed();
         }
         let done: u64 = self.instances.iter().sum();
-        let (enough, wanted) = match self.until {
-            Until::Instances(wanted) => (done >= wanted, wanted.saturating_sub(done)),
-            Until::For(time) => (self.begin.elapsed() >= time, u64::MAX),
+        let wanted = match self.until {
+            Until::Instances(wanted) => wanted.saturating_sub(done),
+            Until::For(_) => u64::MAX,
         };
-        if enough || stop.load(Relaxed) {
+        if self.until.is_enough(done, self.begin.elapsed()) || stop.load(Relaxed) {
             return agreed.stop.store(true, SeqCst);
         }
         let shape = if self.rounds < FIRST_ROUNDS {

@@ -183,33 +183,3 @@ impl Writing<'_, '_> {
         places.iter().any(|(var, _)| self.emit.cells.is_shared(*var))
     }
 }
-
-/// The program counter that actions leave, if it is the same on every way through them.
-pub(super) fn next(actions: &[Action], pc: VarId) -> Option<i32> {
-    let mut to = None;
-    for action in actions {
-        match action {
-            Action::Set(place, Expr::Const(value)) if place.var == pc => to = Some(*value),
-            Action::Set(place, _) if place.var == pc => return None,
-            Action::If(_, then, other) => {
-                let sets = |actions: &[Action]| next(actions, pc).is_some() || sets_somewhere(actions, pc);
-                if sets(then) || sets(other) {
-                    match (next(then, pc), next(other, pc)) {
-                        (Some(one), Some(two)) if one == two => to = Some(one),
-                        _ => return None,
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    to
-}
-
-fn sets_somewhere(actions: &[Action], pc: VarId) -> bool {
-    actions.iter().any(|action| match action {
-        Action::Set(place, _) => place.var == pc,
-        Action::If(_, then, other) => sets_somewhere(then, pc) || sets_somewhere(other, pc),
-        Action::Forget(_) | Action::Fail { .. } => false,
-    })
-}

@@ -12,14 +12,14 @@ use super::{
     cells::Cells,
     emit::Emitter,
     plan::{How, Plan},
-    step::{Ways, Writing, next},
+    step::{Ways, Writing},
 };
 use crate::{
     litmus::{
         code::{Emitted, NoCode},
         exec::Exec,
     },
-    model::{Model, Step, ThreadId},
+    model::{Model, Step, ThreadId, targets::only_target},
 };
 
 /// What the code of a thread and its caller tell each other.
@@ -190,7 +190,7 @@ fn assemble(
         for (number, ((index, step), way)) in steps.iter().zip(&mut ways).enumerate() {
             emit.bind(way)?;
             let mut other = emit.label();
-            let to = next(&step.actions, thread.pc);
+            let to = only_target(&step.actions, thread.pc);
             let done = to.and_then(|to| jumps.get(to as usize)).copied().unwrap_or(dispatch);
             let how = emit.how(*index);
             let writing = Writing {

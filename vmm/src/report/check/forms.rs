@@ -7,7 +7,7 @@ use crate::report::test::{Ending, Test};
 pub(super) const NOTHING: &str = "nothing was checked";
 
 pub(super) fn tests(report: &CheckReport) -> Vec<Test<'_>> {
-    report.files.iter().map(of_case).chain(report.errors.iter().map(of_error)).collect()
+    report.files.iter().map(of_case).chain(report.errors.iter().map(|error| of_error(error, "check"))).collect()
 }
 
 pub(super) fn notes(report: &CheckReport) -> Vec<String> {
@@ -37,7 +37,8 @@ fn of_case(case: &CaseResult) -> Test<'_> {
     }
 }
 
-fn of_error(error: &Unchecked) -> Test<'_> {
+/// What could not be done by a command, as a test of its own.
+pub(in crate::report) fn of_error<'a>(error: &'a Unchecked, command: &str) -> Test<'a> {
     let name = error.variant.clone().unwrap_or_else(|| "read".to_owned());
     Test {
         title: format!("{} {name}", error.path),
@@ -49,7 +50,7 @@ fn of_error(error: &Unchecked) -> Test<'_> {
         seconds: 0.0,
         // It has its own layout, which `clean` would spoil.
         describe: Box::new(|_| error.shown.lines().map(|line| line.replace(char::is_control, " ")).collect()),
-        replay: format!("nostale check {}", error.path),
+        replay: format!("nostale {command} {}", error.path),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a check came to, and its forms. As with a run, the structures here *are* the JSON schema, and fields are only ever added.
 
-mod forms;
+pub(super) mod forms;
 mod human;
 mod outcome;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::{LitmusReport, TestResult, Verdict, human};
 use crate::report::{
-    check::Unchecked,
+    check::forms::of_error,
     test::{Ending, Test},
 };
 
@@ -10,7 +10,7 @@ use crate::report::{
 pub(super) const NOTHING: &str = "no test was run";
 
 pub(super) fn tests(report: &LitmusReport) -> Vec<Test<'_>> {
-    report.tests.iter().map(of_test).chain(report.errors.iter().map(of_error)).collect()
+    report.tests.iter().map(of_test).chain(report.errors.iter().map(|error| of_error(error, "litmus"))).collect()
 }
 
 pub(super) fn notes(report: &LitmusReport) -> Vec<String> {
@@ -39,20 +39,5 @@ fn of_test(test: &TestResult) -> Test<'_> {
             + test.explored.as_ref().map_or(0.0, |explored| explored.seconds),
         describe: Box::new(move |width| human::table(test, width, false)),
         replay: test.replay.clone(),
-    }
-}
-
-fn of_error(error: &Unchecked) -> Test<'_> {
-    let name = error.variant.clone().unwrap_or_else(|| "read".to_owned());
-    Test {
-        title: format!("{} {name}", error.path),
-        name,
-        group: error.path.clone(),
-        ending: Ending::Unjudged,
-        verdict: "error",
-        reason: Some(error.message.clone()),
-        seconds: 0.0,
-        describe: Box::new(|_| error.shown.lines().map(|line| line.replace(char::is_control, " ")).collect()),
-        replay: format!("nostale litmus {}", error.path),
     }
 }

@@ -10,10 +10,7 @@ use nostale_notifier::{
     },
     model::Observed,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 /// What is known of a test under one ordering.
 pub struct Case<'a> {
@@ -34,7 +31,7 @@ pub struct Case<'a> {
     /// See there.
     pub explored: Duration,
     /// What other orderings of the file allow.
-    pub others: &'a BTreeMap<String, Allowed>,
+    pub others: &'a [(&'a str, &'a Allowed)],
     /// What was seen on the software MMU.
     pub soft: Option<&'a Run>,
     /// What was seen on real KVM, or why nothing was.
@@ -53,7 +50,7 @@ impl Case<'_> {
 #[must_use]
 pub fn test(case: &Case<'_>) -> TestResult {
     let exhausted = case.allowed.bound.is_none();
-    let elsewhere = case.others.values().flat_map(|allowed| allowed.outcomes.keys());
+    let elsewhere = case.others.iter().flat_map(|(_, allowed)| allowed.outcomes.keys());
     let seen = case.soft.iter().flat_map(|run| run.tally.keys());
     let seen = seen.chain(case.on_kvm().into_iter().flat_map(|run| run.tally.keys()));
     let outcomes: BTreeSet<&Outcome> = case.allowed.outcomes.keys().chain(elsewhere).chain(seen).collect();
@@ -105,35 +102,31 @@ fn row(case: &Case<'_>, outcome: &Outcome) -> StateRow {
             (None, None) => "forbidden",
             (None, Some(_)) => "unknown",
         },
-        allowed_under: if known.is_some() { Vec::new() } else { others.map(|(name, _)| name.clone()).collect() },
+        allowed_under: if known.is_some() { Vec::new() } else { others.map(|(name, _)| (*name).to_owned()).collect() },
         violates: violates.and_then(|known| known.violates.clone()),
-        soft: case.soft.map(|run| sighting(run, run.tally.get(outcome))),
-        kvm: case.on_kvm().map(|run| {
-            let seen = run.tally.get(outcome);
-            let times = seen.map_or(0, |(times, _)| *times);
-            Sighting {
-                times,
-                per_million: times as f64 * 1e6 / run.instances.max(1) as f64,
-                first_us: seen.map(|(_, first)| first.as_secs_f64() * 1e6),
-                best_shape: None,
-            }
-        }),
+        soft: case.soft.map(|run| of_soft(run, run.tally.get(outcome))),
+        kvm: case.on_kvm().map(|run| sighting(run.tally.get(outcome).copied(), run.instances)),
     }
 }
 
-fn sighting(run: &Run, seen: Option<&Seen>) -> Sighting {
-    let times = seen.map_or(0, |seen| seen.times);
-    let best = seen.and_then(|seen| {
+/// How often a state was seen, and when first, of so many instances.
+fn sighting(seen: Option<(u64, Duration)>, instances: u64) -> Sighting {
+    let times = seen.map_or(0, |(times, _)| times);
+    Sighting {
+        times,
+        per_million: times as f64 * 1e6 / instances.max(1) as f64,
+        first_us: seen.map(|(_, first)| first.as_secs_f64() * 1e6),
+        best_shape: None,
+    }
+}
+
+fn of_soft(run: &Run, seen: Option<&Seen>) -> Sighting {
+    let best_shape = seen.and_then(|seen| {
         let rates = seen.by_shape.iter().zip(&run.shapes).map(|(times, all)| *times as f64 / all.instances.max(1) as f64);
         let best = rates.enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));
         best.map(|(shape, _)| SHAPES[shape].to_string())
     });
-    Sighting {
-        times,
-        per_million: times as f64 * 1e6 / run.instances.max(1) as f64,
-        first_us: seen.map(|seen| seen.first.as_secs_f64() * 1e6),
-        best_shape: best,
-    }
+    Sighting { best_shape, ..sighting(seen.map(|seen| (seen.times, seen.first)), run.instances) }
 }
 
 fn judge(case: &Case<'_>, states: &[StateRow], exhausted: bool) -> (Verdict, Option<String>) {

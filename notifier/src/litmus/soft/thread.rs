@@ -19,7 +19,7 @@ use crate::{
         code::{Emitted, NoCode},
         exec::Exec,
     },
-    model::{Model, Step, ThreadId, targets::only_target},
+    model::{Action, Model, Step, ThreadId, targets::only_target},
 };
 
 /// What the code of a thread and its caller tell each other.
@@ -237,8 +237,13 @@ fn assemble(
 /// such a load, unless something stands between the two; between two visits something always does.
 fn loads_next(model: &Model, id: ThreadId, to: Option<i32>, plan: &Plan) -> bool {
     let mut next = model.steps.iter().zip(&plan.how).filter(|(step, _)| step.thread == id && (to.is_none() || step.from == to));
-    // What touches nothing shared says nothing of what comes behind it.
-    next.any(|(_, how)| matches!(how, How::Load(_) | How::LoadAt | How::Own))
+    next.any(|(step, how)| match how {
+        // What touches nothing shared says nothing of what comes behind it.
+        How::Load(_) | How::LoadAt | How::Own => true,
+        // A check that fails does so by what was loaded: no exchange follows.
+        How::Swap(_) => step.actions.iter().any(|action| matches!(action, Action::Fail { .. })),
+        How::Store | How::Locked(_) => false,
+    })
 }
 
 /// Begins with any one of several steps; the others follow in turn.

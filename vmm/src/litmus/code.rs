@@ -3,7 +3,7 @@
 //! Registers: `rbp` the [`Params`], `rbx` how far the instance's words are from the beginning of each page area, `r12` its words on the
 //! board, `r13` the thread's own, `r14` how many instances are left. Everything else is scratch.
 
-use super::program::{Test, Thread, Unsuited, WORDS, Where, increment};
+use super::program::{Test, Thread, Unsuited, Where, increment};
 use iced_x86::code_asm::{CodeAssembler, CodeLabel, dword_ptr, eax, qword_ptr, r12, r13, r14, rax, rbp, rbx, rdi, rsi};
 use nostale_notifier::{
     litmus::code::{Emitted, Expressions, NoCode, bind, register},
@@ -13,8 +13,6 @@ use std::ops::Range;
 
 /// Addresses and pages that a test can have.
 pub(super) const MOST: usize = 4;
-/// Bytes of an instance's words on the board, and of a thread's own.
-pub(super) const LINE: usize = WORDS * 4;
 
 /// What the code is called with. All addresses are the caller's own: the guest's or the host's.
 #[repr(C)]
@@ -179,6 +177,7 @@ fn write(test: &Test<'_>, thread: &Thread, parts: &[Range<i32>]) -> Result<Vec<u
 impl Writer<'_> {
     /// Once through all instances.
     fn pass(&mut self, thread: &Thread, part: &Range<i32>, resumes: bool) -> Emitted {
+        let line = self.test.line as i32;
         let asm = &mut self.asm;
         let (mut wait, mut go, mut round, mut inside, mut done) =
             (asm.create_label(), asm.create_label(), asm.create_label(), asm.create_label(), asm.create_label());
@@ -194,7 +193,7 @@ impl Writer<'_> {
         asm.mov(rax, qword_ptr(rbp + offset!(from)))?;
         asm.mov(rbx, rax)?;
         asm.imul_2(rbx, qword_ptr(rbp + offset!(stride)))?;
-        asm.imul_3(r12, rax, LINE as i32)?;
+        asm.imul_3(r12, rax, line)?;
         asm.mov(r13, r12)?;
         asm.add(r12, qword_ptr(rbp + offset!(board)))?;
         asm.add(r13, qword_ptr(rbp + offset!(own)))?;
@@ -206,10 +205,10 @@ impl Writer<'_> {
         let asm = &mut self.asm;
         asm.sub(r14, 1)?;
         asm.add(rbx, qword_ptr(rbp + offset!(stride)))?;
-        asm.add(r12, LINE as i32)?;
-        asm.add(r13, LINE as i32)?;
+        asm.add(r12, line)?;
+        asm.add(r13, line)?;
         asm.mov(rax, qword_ptr(rbp + offset!(instances)))?;
-        asm.imul_3(rsi, rax, LINE as i32)?;
+        asm.imul_3(rsi, rax, line)?;
         asm.add(rsi, qword_ptr(rbp + offset!(board)))?;
         asm.cmp(r12, rsi)?;
         asm.jb(inside)?;

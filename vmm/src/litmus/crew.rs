@@ -5,7 +5,7 @@ use crate::machine::{GuestFinding, Observer, VcpuState, VcpuView};
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -18,8 +18,9 @@ pub(super) struct Crew {
     pub(super) meeting: Meeting,
     views: Vec<VcpuView>,
     begun: Vec<AtomicBool>,
-    /// When the round began.
+    /// When the round began, and when the last vCPU was through with it, in nanoseconds from then.
     since: Mutex<Instant>,
+    through: AtomicU64,
     wrong: Mutex<Option<String>>,
 }
 
@@ -31,19 +32,26 @@ impl Crew {
             begun: views.iter().map(|_| AtomicBool::new(false)).collect(),
             views,
             since: Mutex::new(Instant::now()),
+            through: AtomicU64::new(0),
             wrong: Mutex::default(),
         }
     }
 
-    /// For who leads: lets a round begin, and waits for its end. Returns how long it took, or what has gone wrong.
-    pub(super) fn round(&self) -> Result<Duration, String> {
+    /// For who leads: lets a round begin, and waits for its end, or says what has gone wrong.
+    pub(super) fn round(&self) -> Result<(), String> {
         let begin = Instant::now();
         *self.since.lock().unwrap_or_else(PoisonError::into_inner) = begin;
+        self.through.store(0, Relaxed);
         if self.meet() && self.meet() {
-            return Ok(begin.elapsed());
+            return Ok(());
         }
         let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner).take();
         Err(wrong.unwrap_or_else(|| "a round was called off".to_owned()))
+    }
+
+    /// How long the guests took in the last round.
+    pub(super) fn guests_took(&self) -> Duration {
+        Duration::from_nanos(self.through.load(Relaxed))
     }
 
     /// Where a round begins, and where it ends. False: there is none any more.
@@ -76,6 +84,8 @@ impl Observer for Crew {
     }
 
     fn before_entry(&self, vcpu: usize) {
+        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        self.through.fetch_max(since.elapsed().as_nanos() as u64, Relaxed);
         // It has ended a round, unless it has not begun one.
         if !self.begun[vcpu].swap(true, Relaxed) || self.meet() {
             self.meet();

@@ -31,7 +31,7 @@ pub enum Unsuited {
     #[error("{0} uses both the guest's and the host's addresses")]
     BothSides(String),
     /// A system call among other things.
-    #[error("`{step}` of {thread}: an operation has to remap a named address to a named page")]
+    #[error("`{step}` of {thread}: an operation has to be about a named address, and a named page")]
     Operation {
         /// Whose.
         thread: String,
@@ -39,10 +39,13 @@ pub enum Unsuited {
         step: String,
     },
     /// Two threads that remap, or a system call that is not always made.
-    #[error("{0} and another thread remap the same address")]
+    #[error("{0} and another thread have an operation on the same address")]
     TwoOperators(String),
+    /// A page that migrates is used otherwise.
+    #[error("{0} migrates pages that are not at that address alone")]
+    Shared(String),
     /// Something is observed that is inside the machine.
-    #[error("{0} is inside the machine: observe pages, flags and local variables")]
+    #[error("{0} cannot be seen from outside: observe flags, local variables, and pages that no contents have left")]
     Inside(String),
     /// Too much for one instance.
     #[error("{0} flags and variables, of which {1} fit into an instance")]
@@ -79,8 +82,17 @@ pub(super) enum Where {
 pub(super) enum Part {
     /// Steps at these program counters, by machine code, for all instances.
     Code(std::ops::Range<i32>),
-    /// Another page appears at an address, for all instances at once.
-    Remap { address: usize, page: usize },
+    /// A system call about an address, for all instances at once.
+    Deed { address: usize, deed: Deed },
+}
+
+/// What a system call does to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deed {
+    /// Another page of the file appears there.
+    Remap(usize),
+    /// The contents get another page of memory.
+    Migrate,
 }
 
 /// A thread.
@@ -97,10 +109,14 @@ pub(super) struct Test<'m> {
     pub(super) model: &'m Model,
     pub(super) columns: Vec<Observed>,
     pub(super) threads: Vec<Thread>,
-    /// Pages, addresses, and the page that is mapped at each address at first and in the end.
+    /// Pages, addresses, and the page of the file that is mapped at each address at first and in the end.
     pub(super) pages: usize,
     pub(super) first: Vec<usize>,
     pub(super) last: Vec<usize>,
+    /// The page that the model has at each address in the end: where contents have migrated, that is another one.
+    named: Vec<usize>,
+    /// Pages of the model from or to which contents migrate: their own are nobody's to see.
+    migrating: BTreeSet<usize>,
     /// What each word of the board begins with.
     pub(super) board: Vec<i32>,
     /// What each page's words begin with.
@@ -109,12 +125,15 @@ pub(super) struct Test<'m> {
     pte: Option<VarId>,
     tlb: Option<VarId>,
     spte: Option<VarId>,
+    migrated: Option<VarId>,
     /// By element of the model.
     places: Vec<Option<Where>>,
     offsets: Vec<usize>,
+    /// Bytes of an instance's words on the board, and of a thread's own: a power of two.
+    pub(super) line: usize,
 }
 
-/// Words of an instance on the board, and of a thread's own.
+/// Words of an instance on the board, and of a thread's own, at the most.
 pub(super) const WORDS: usize = 16;
 
 impl<'m> Test<'m> {
@@ -123,6 +142,7 @@ impl<'m> Test<'m> {
         let offsets: Vec<usize> =
             model.vars.iter().scan(0, |next, var| Some(std::mem::replace(next, *next + var.elements.len()))).collect();
         let (data, pte, tlb, spte) = (named("page.data"), named("virt.pte"), named("virt.tlb"), named("virt.spte"));
+        let migrated = named("virt.migrated");
         let elements = |var: Option<VarId>| var.map_or(&[][..], |var| &model.vars[var.0 as usize].elements);
         let reference = |value: i32| usize::try_from(value - 1).ok();
         let first: Option<Vec<usize>> = elements(pte).iter().map(|element| reference(element.init)).collect();
@@ -133,6 +153,8 @@ impl<'m> Test<'m> {
             threads: Vec::new(),
             pages: elements(data).len(),
             last: first.clone(),
+            named: first.clone(),
+            migrating: BTreeSet::new(),
             first,
             board: Vec::new(),
             contents: elements(data).iter().map(|element| element.init).collect(),
@@ -140,10 +162,13 @@ impl<'m> Test<'m> {
             pte,
             tlb,
             spte,
+            migrated,
             places: Vec::new(),
             offsets,
+            line: 0,
         };
         this.lay_out()?;
+        this.migrating = this.migrations()?;
         for (id, _) in (0u32..).zip(&model.threads) {
             let thread = this.thread(ThreadId(id))?;
             this.threads.push(thread);
@@ -158,7 +183,7 @@ impl<'m> Test<'m> {
         for (id, var) in (0u32..).zip(&self.model.vars) {
             for element in &var.elements {
                 let place = match var.role {
-                    _ if [self.data, self.pte, self.tlb, self.spte].contains(&Some(VarId(id))) => None,
+                    _ if [self.data, self.pte, self.tlb, self.spte, self.migrated].contains(&Some(VarId(id))) => None,
                     Role::Local(thread) => {
                         let next = &mut own[thread.0 as usize];
                         *next += 1;
@@ -176,6 +201,7 @@ impl<'m> Test<'m> {
             }
         }
         let most = own.iter().map(|words| words + 1).chain([self.board.len()]).max().unwrap_or(0);
+        self.line = most.max(1).next_power_of_two() * 4;
         if most > WORDS { Err(Unsuited::Large(most, WORDS)) } else { Ok(()) }
     }
 
@@ -184,11 +210,25 @@ impl<'m> Test<'m> {
         if Some(place.var) == self.data {
             return match place.index.as_deref() {
                 None => Some(Where::Page(0)),
-                Some(Expr::Const(page)) => usize::try_from(*page).ok().filter(|page| *page < self.pages).map(Where::Page),
+                Some(Expr::Const(page)) => {
+                    let page = usize::try_from(*page).ok().filter(|page| *page < self.pages)?;
+                    (!self.migrating.contains(&page)).then_some(Where::Page(page))
+                }
                 Some(index) => self.through(index),
             };
         }
         self.places.get(self.element(place)?).copied().flatten()
+    }
+
+    /// Where a place is seen when all is done.
+    pub(super) fn seen(&self, place: &Place) -> Option<Where> {
+        match (Some(place.var) == self.data, place.index.as_deref()) {
+            (true, None) => self.contents_of(0).map(Where::Page),
+            (true, Some(Expr::Const(page))) => self.contents_of(usize::try_from(*page).ok()?).map(Where::Page),
+            // An address, at which there may be anything by then.
+            (true, Some(_)) => None,
+            (false, _) => self.place(place),
+        }
     }
 
     fn element(&self, place: &Place) -> Option<usize> {
@@ -201,15 +241,12 @@ impl<'m> Test<'m> {
         Some(self.offsets[place.var.0 as usize] + at)
     }
 
-    /// The address by which a page is found: `virt.spte[1] - 1`.
+    /// Through which address a page is found, and by whom.
     fn through(&self, index: &Expr) -> Option<Where> {
-        match index {
-            Expr::Read(place) if Some(place.var) == self.spte => Some(Where::Guest(self.number(place)?)),
-            Expr::Read(place) if Some(place.var) == self.tlb => Some(Where::Host(self.number(place)?)),
-            Expr::Binary(BinOp::Sub | BinOp::Add, left, right) => match (&**left, &**right) {
-                (Expr::Const(_), inner) | (inner, Expr::Const(_)) => self.through(inner),
-                _ => None,
-            },
+        let place = address(index)?;
+        match Some(place.var) {
+            var if var == self.spte => Some(Where::Guest(self.number(place)?)),
+            var if var == self.tlb => Some(Where::Host(self.number(place)?)),
             _ => None,
         }
     }
@@ -229,15 +266,17 @@ impl<'m> Test<'m> {
             if step.guard != Expr::Const(1) || self.goes_back(step, pc) {
                 return Err(Unsuited::Waits(name));
             }
-            if let Some(remap) = self.remap(step, &name)? {
-                let Part::Remap { address, page } = remap else { continue };
-                let other = self.threads.iter().flat_map(|thread| &thread.parts);
-                if other.into_iter().any(|part| matches!(part, Part::Remap { address: known, .. } if *known == address)) {
+            if let Some((address, page, deed)) = self.deed(step, &name)? {
+                let mut other = self.threads.iter().flat_map(|thread| &thread.parts);
+                if other.any(|part| matches!(part, Part::Deed { address: known, .. } if *known == address)) {
                     return Err(Unsuited::TwoOperators(name));
                 }
-                self.last[address] = page;
+                if let Deed::Remap(page) = deed {
+                    self.last[address] = page;
+                }
+                self.named[address] = page;
                 sides.insert(false);
-                parts.push(remap);
+                parts.push(Part::Deed { address, deed });
                 continue;
             }
             let mut accesses = Vec::new();
@@ -267,22 +306,49 @@ impl<'m> Test<'m> {
         Ok(Thread { id, side, parts })
     }
 
-    /// The system call that a step is, if it is one.
-    fn remap(&self, step: &Step, thread: &str) -> Result<Option<Part>, Unsuited> {
+    /// The system call that a step is, if it is one: its address, and the page that the model has there then.
+    fn deed(&self, step: &Step, thread: &str) -> Result<Option<(usize, usize, Deed)>, Unsuited> {
         let wrong = || Unsuited::Operation { thread: thread.to_owned(), step: step.text.clone() };
         let mut found = None;
         for action in &step.actions {
             if let Action::Set(place, value) = action
-                && [self.pte, self.tlb, self.spte].contains(&Some(place.var))
+                && [self.pte, self.tlb, self.spte, self.migrated].contains(&Some(place.var))
             {
                 let (Some(address), Expr::Const(page)) = (self.number(place), value) else { return Err(wrong()) };
                 let page = usize::try_from(*page - 1).map_err(|_| wrong())?;
-                if Some(place.var) != self.pte || found.replace(Part::Remap { address, page }).is_some() {
+                let deed = match Some(place.var) {
+                    var if var == self.pte => Deed::Remap(page),
+                    var if var == self.migrated => Deed::Migrate,
+                    _ => return Err(wrong()),
+                };
+                if found.replace((address, page, deed)).is_some() {
                     return Err(wrong());
                 }
             }
         }
         Ok(found)
+    }
+
+    /// The pages that contents leave, or come to, by migration. They are at one address, and nobody else has them.
+    fn migrations(&self) -> Result<BTreeSet<usize>, Unsuited> {
+        let mut of: Vec<BTreeSet<usize>> = self.first.iter().map(|first| BTreeSet::from([*first])).collect();
+        let mut migrating = BTreeSet::new();
+        for step in &self.model.steps {
+            let thread = &self.model.threads[step.thread.0 as usize].name;
+            if let Some((address, page, deed)) = self.deed(step, thread)? {
+                of[address].insert(page);
+                migrating.extend((deed == Deed::Migrate).then_some((address, thread)));
+            }
+        }
+        for (address, thread) in &migrating {
+            let others = of.iter().enumerate().filter(|(other, _)| other != address);
+            let remapped = self.model.steps.iter().filter_map(|step| self.deed(step, thread).ok().flatten());
+            let mut remapped = remapped.filter(|(other, _, deed)| other == address && matches!(deed, Deed::Remap(_)));
+            if others.into_iter().any(|(_, pages)| !pages.is_disjoint(&of[*address])) || remapped.next().is_some() {
+                return Err(Unsuited::Shared((*thread).clone()));
+            }
+        }
+        Ok(migrating.into_iter().flat_map(|(address, _)| of[address].clone()).collect())
     }
 
     fn goes_back(&self, step: &Step, pc: i32) -> bool {
@@ -312,16 +378,12 @@ impl<'m> Test<'m> {
     }
 
     fn reads(&self, expr: &Expr, to: &mut Vec<(Where, bool)>, text: &str) -> Result<(), Unsuited> {
-        match expr {
-            Expr::Const(_) => Ok(()),
-            Expr::Read(place) => {
-                to.push((self.known(place, text)?, false));
-                Ok(())
-            }
-            Expr::Not(operand) => self.reads(operand, to, text),
-            Expr::Binary(_, left, right) => self.reads(left, to, text).and_then(|()| self.reads(right, to, text)),
-            Expr::Select(parts) => parts.iter().try_for_each(|part| self.reads(part, to, text)),
-        }
+        let mut places = Vec::new();
+        reads(expr, &mut places);
+        places.into_iter().try_for_each(|place| {
+            to.push((self.known(place, text)?, false));
+            Ok(())
+        })
     }
 
     fn known(&self, place: &Place, text: &str) -> Result<Where, Unsuited> {
@@ -330,12 +392,19 @@ impl<'m> Test<'m> {
 
     fn check_columns(&self) -> Result<(), Unsuited> {
         for column in &self.columns {
-            let inside = |expr: &Expr| self.reads(expr, &mut Vec::new(), &column.text).is_err();
-            if inside(&column.value) {
+            let mut places = Vec::new();
+            reads(&column.value, &mut places);
+            if places.iter().any(|place| self.seen(place).is_none()) {
                 return Err(Unsuited::Inside(column.text.clone()));
             }
         }
         Ok(())
+    }
+
+    /// The page of the file in which the contents of a page of the model are in the end; none of one that they have left.
+    fn contents_of(&self, page: usize) -> Option<usize> {
+        let at = self.named.iter().position(|named| *named == page).filter(|_| self.migrating.contains(&page));
+        at.map(|address| self.last[address]).or_else(|| (!self.migrating.contains(&page)).then_some(page))
     }
 
     /// What a thread's own words begin with.
@@ -351,8 +420,8 @@ impl<'m> Test<'m> {
             for (number, element) in var.elements.iter().enumerate() {
                 let place = self.places[self.offsets[id as usize] + number];
                 values.push(match var.role {
-                    _ if Some(VarId(id)) == self.data => word(Where::Page(number), None),
-                    _ if Some(VarId(id)) == self.pte => self.last[number] as i32 + 1,
+                    _ if Some(VarId(id)) == self.data => self.contents_of(number).map_or(0, |page| word(Where::Page(page), None)),
+                    _ if Some(VarId(id)) == self.pte => self.named[number] as i32 + 1,
                     Role::Pc(thread) => self.model.threads[thread.0 as usize].end,
                     Role::Local(thread) => place.map_or(element.init, |place| word(place, Some(thread))),
                     _ => place.map_or(element.init, |place| word(place, None)),
@@ -360,6 +429,29 @@ impl<'m> Test<'m> {
             }
         }
         State(values.into())
+    }
+}
+
+/// The place of an address in the index of a page: `virt.spte[1] - 1`.
+fn address(index: &Expr) -> Option<&Place> {
+    match index {
+        Expr::Read(place) => Some(place),
+        Expr::Binary(BinOp::Sub | BinOp::Add, left, right) => match (&**left, &**right) {
+            (Expr::Const(_), inner) | (inner, Expr::Const(_)) => address(inner),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The places that an expression reads, but for those that its places are found by.
+pub(super) fn reads<'e>(expr: &'e Expr, places: &mut Vec<&'e Place>) {
+    match expr {
+        Expr::Const(_) => {}
+        Expr::Read(place) => places.push(place),
+        Expr::Not(operand) => reads(operand, places),
+        Expr::Binary(_, left, right) => [left, right].into_iter().for_each(|operand| reads(operand, places)),
+        Expr::Select(parts) => parts.iter().for_each(|part| reads(part, places)),
     }
 }
 

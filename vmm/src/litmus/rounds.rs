@@ -1,15 +1,19 @@
 //! Rounds: all threads of a test at once, on all instances, and then a look at what came of each.
 
 use super::{
-    code::{LINE, Params},
+    code::Params,
+    cpus,
     crew::Crew,
-    program::{Part, Where},
-    run::{Kvm, Options, Run, RunError},
-    stage::Stage,
+    plan::{MOST_INSTANCES, Plan, deeds},
+    program::{Deed, Part, Where},
+    run::{Kvm, Options, Run, RunError, Seen},
+    seen::{Ends, Key, WATCHED},
+    shape::{EVEN, Parameter, Possible, Shape},
+    stage::{AREA, Stage},
 };
-use crate::{machine::Machine, memory::System};
+use crate::{machine::Machine, memory::System, ops::OperationError};
+use nix::unistd::{Pid, gettid};
 use nostale_notifier::{
-    Gpa,
     addr::PAGE_SIZE,
     litmus::{Outcome, exec::Exec},
     model::{ThreadId, eval},
@@ -21,36 +25,17 @@ use std::{
     sync::{
         Mutex, PoisonError,
         atomic::{
-            AtomicBool,
+            AtomicBool, AtomicI32, AtomicU64,
             Ordering::{Relaxed, SeqCst},
         },
     },
     time::{Duration, Instant},
 };
 
-/// Instances of a round at the most, and the bytes of an area that holds them.
-pub(super) const MOST_INSTANCES: usize = 2048;
-pub(super) const AREA: usize = MOST_INSTANCES * 64;
-/// Where the guest finds the board and the areas of the addresses.
-pub(super) const BOARD: Gpa = Gpa::new(4 << 30);
-pub(super) const HOME: Gpa = Gpa::new(5 << 30);
 /// Room for a guest thread's code and parameters behind the board.
 pub(super) const CODE: usize = 8 * PAGE_SIZE as usize;
-/// Observed words that can be told apart.
-pub(super) const WATCHED: usize = 12;
-
-/// What a round is like.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Plan {
-    instances: usize,
-    stride: usize,
-    /// By thread.
-    params: Vec<Params>,
-    /// By thread: a number that chooses among the ways of each part.
-    ways: Vec<usize>,
-    /// By thread: how long it waits before each system call.
-    waits: Vec<Duration>,
-}
+/// Rounds of one shape in a row: to move threads to other processors, or to other pages, takes as long as a round.
+const ERA: u64 = 6;
 
 /// What all rounds of a run use.
 pub(super) struct Rounds<'a> {
@@ -61,7 +46,22 @@ pub(super) struct Rounds<'a> {
     pub(super) system: &'a System,
     /// Where each guest's thread can be entered.
     pub(super) entries: Vec<Vec<u64>>,
+    pub(super) nodes: Vec<i32>,
+    pub(super) cpus: cpus::Allowed,
     pub(super) plan: Mutex<Plan>,
+    /// By thread of the test: the host's thread that it is, as soon as there is one.
+    pub(super) tids: Vec<AtomicI32>,
+    /// System calls that did something.
+    pub(super) done: AtomicU64,
+}
+
+/// A part's machine code, called.
+fn call(code: &Exec, params: &Params) {
+    type Code = unsafe extern "sysv64" fn(*const Params);
+    // SAFETY: the code begins there, and follows the calling convention of the type.
+    let code: Code = unsafe { std::mem::transmute(code.start()) };
+    // SAFETY: it accesses the stage, at the addresses and for as many instances as the parameters say.
+    unsafe { code(params) };
 }
 
 impl Rounds<'_> {
@@ -71,7 +71,7 @@ impl Rounds<'_> {
 
     /// A thread of the host.
     pub(super) fn host(&self, number: usize, crew: &Crew) {
-        type Code = unsafe extern "sysv64" fn(*const Params);
+        self.tids[number].store(gettid().as_raw(), SeqCst);
         let parts = &self.kvm.test.threads[number].parts;
         let exec = |code: &Vec<u8>| Exec::new(code.len(), |_| code.clone());
         let ways = |ways: &Vec<Vec<u8>>| ways.iter().map(exec).collect::<Result<Vec<_>, _>>();
@@ -85,29 +85,63 @@ impl Rounds<'_> {
         while crew.meet() {
             let plan = self.plan();
             for (part, ways) in parts.iter().zip(&codes) {
-                match (part, ways.get(plan.ways[number] % ways.len().max(1))) {
-                    (Part::Code(_), Some(code)) => {
-                        // SAFETY: the code begins there, and follows the calling convention of the type.
-                        let code: Code = unsafe { std::mem::transmute(code.start()) };
-                        // SAFETY: it accesses the stage, at the addresses and for as many instances as the parameters say.
-                        unsafe { code(&raw const plan.params[number]) };
+                match part {
+                    Part::Code(_) => {
+                        if let Some(code) = ways.get(plan.ways[number] % ways.len().max(1)) {
+                            call(code, &plan.params[number]);
+                        }
                     }
-                    (Part::Remap { address, page }, _) => {
+                    Part::Deed { address, deed } => {
                         let since = Instant::now();
                         while since.elapsed() < plan.waits[number] {
                             std::hint::spin_loop();
                         }
-                        if let Err(error) = self.stage.remap(*address, *page, bytes(&plan)) {
-                            crew.say(RunError::Remap(error).to_string());
-                            return crew.meeting.call_off();
+                        match self.deed(*address, *deed, &plan) {
+                            Ok(done) => _ = self.done.fetch_add(done.into(), Relaxed),
+                            Err(error) => {
+                                crew.say(RunError::from(error).to_string());
+                                return crew.meeting.call_off();
+                            }
                         }
                     }
-                    (Part::Code(_), None) => {}
                 }
             }
             if !crew.meet() {
                 return;
             }
+        }
+    }
+
+    /// Makes a system call; whether it did anything.
+    fn deed(&self, address: usize, deed: Deed, plan: &Plan) -> Result<bool, OperationError> {
+        match deed {
+            Deed::Remap(page) => self.stage.remap(address, page, plan.shape.is_huge(), plan.bytes()).map(|()| true),
+            Deed::Migrate if plan.shape.between_nodes() => self.stage.move_between(address, plan.bytes(), &self.nodes),
+            Deed::Migrate => self.stage.collapse(address),
+        }
+    }
+
+    /// Which shapes rounds of this test can have on this machine.
+    fn possible(&self, stale: bool) -> Possible {
+        let mut possible = Possible::all();
+        let (calls, migrates) =
+            (deeds(&self.kvm.test).count() > 0, deeds(&self.kvm.test).any(|(_, deed)| deed == Deed::Migrate));
+        if !self.stage.has_huge() || migrates || stale {
+            possible = possible.only_first(Parameter::Pages);
+        }
+        if !self.cpus.several() {
+            possible = possible.only_first(Parameter::Cpus);
+        }
+        if self.kvm.codes.iter().flatten().all(|ways| ways.len() < 2) {
+            possible = possible.only_first(Parameter::Visit);
+        }
+        if !calls {
+            possible = possible.only_first(Parameter::Operation);
+        }
+        match (migrates, self.nodes.len() > 1, self.stage.has_huge()) {
+            (true, true, true) => possible,
+            (true, true, false) => possible.only(Parameter::Mover, 1),
+            _ => possible.only_first(Parameter::Mover),
         }
     }
 
@@ -122,24 +156,25 @@ impl Rounds<'_> {
     ) -> Result<Run, RunError> {
         let test = &self.kvm.test;
         let mut random = Xoshiro256PlusPlus::seed_from_u64(options.seed);
+        let possible = self.possible(options.stale);
         let begin = Instant::now();
         let before = machine.sample()?;
-        let (mut instances, mut rounds) = (0, 0);
-        // How long a round takes: a system call is to come at any time of it.
-        let mut typical = Duration::from_micros(200);
-        let mut counts: Vec<([i32; WATCHED], u64, Duration)> = Vec::new();
-        let moved: Vec<usize> = (0..test.first.len()).filter(|&address| test.first[address] != test.last[address]).collect();
-        loop {
-            if options.until.is_enough(instances, begin.elapsed()) || stop.load(Relaxed) {
-                break;
-            }
-            let plan = self.draw(&mut random, guests, typical);
-            for address in 0..test.first.len() {
-                if rounds == 0 || moved.contains(&address) {
-                    self.stage.remap(address, test.first[address], AREA).map_err(RunError::Remap)?;
+        let mut ends = Ends::default();
+        // How long an instance takes a guest's thread: a system call is to come at any time of a round.
+        let mut pace = Duration::from_nanos(100);
+        let (mut shape, mut rounds) = (Shape::default(), 0);
+        while !options.until.is_enough(ends.instances, begin.elapsed()) && !stop.load(Relaxed) {
+            if rounds % ERA == 0 {
+                // The second half dwells on what was rare in the first, every other time.
+                let dwells = options.until.is_enough(ends.instances * 2, begin.elapsed() * 2) && rounds / ERA % 2 == 0;
+                let weights = if dwells { ends.dwell(&mut random) } else { None };
+                shape = Shape::draw(&mut random, &possible, &weights.unwrap_or(EVEN));
+                if possible.varies(Parameter::Cpus) && rounds > 0 {
+                    self.cpus.place(&self.threads(machine, guests), shape.cpus(), random.random_range(0..64));
                 }
             }
-            self.reset(&plan);
+            let plan = Plan::draw(&mut random, (test, self.stage), shape, pace);
+            self.prepare(&plan, rounds % ERA == 0)?;
             for (vcpu, (&number, entries)) in guests.iter().zip(&self.entries).enumerate() {
                 if let (Some(block), false) = (self.system.vcpu(vcpu), entries.is_empty()) {
                     block.entry.store(entries[plan.ways[number] % entries.len()], SeqCst);
@@ -149,122 +184,96 @@ impl Rounds<'_> {
                     unsafe { std::slice::from_raw_parts((&raw const plan.params[number]).cast::<u8>(), size_of::<Params>()) };
                 self.stage.write(self.board + number * CODE, params);
             }
-            let (count, stride) = (plan.instances, plan.stride);
-            *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = plan;
-            let took = crew.round().map_err(RunError::Lost)?;
-            typical = (typical * 15 + took) / 16;
-            for instance in 0..count {
-                let mut key = [0; WATCHED];
-                for (slot, (place, owner)) in key.iter_mut().zip(&self.kvm.watched) {
-                    *slot = self.word(*place, *owner, instance, stride);
-                }
-                match counts.iter_mut().find(|(known, ..)| *known == key) {
-                    Some((_, times, _)) => *times += 1,
-                    None => counts.push((key, 1, begin.elapsed())),
-                }
-            }
-            instances += count as u64;
+            *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = plan.clone();
+            crew.round().map_err(RunError::Lost)?;
+            let each = crew.guests_took() / plan.instances as u32;
+            pace = (pace * 15 + each.min(Duration::from_micros(10))) / 16;
+            self.look(&plan, &mut ends, || begin.elapsed());
+            ends.end_round(shape);
             rounds += 1;
         }
-        let operations =
-            test.threads.iter().flat_map(|thread| &thread.parts).filter(|part| matches!(part, Part::Remap { .. })).count();
-        let mut tally: BTreeMap<Outcome, (u64, Duration)> = BTreeMap::new();
-        for (key, times, first) in counts {
+        let kvm = machine.sample()?.since(&before);
+        let mut tally: BTreeMap<Outcome, Seen> = BTreeMap::new();
+        for entry in &ends.entries {
             let word = |place, owner| {
                 let at = self.kvm.watched.iter().position(|watched| *watched == (place, owner));
-                at.map_or(0, |at| key[at])
+                at.map_or(0, |at| entry.key[at])
             };
             let state = test.state(word);
             let values = test.columns.iter().map(|column| eval::value(test.model, &state, &column.value)).collect();
-            let seen = tally.entry(Outcome::Finished(values)).or_insert((0, first));
-            (seen.0, seen.1) = (seen.0 + times, seen.1.min(first));
+            let empty = || Seen { times: 0, first: entry.first, by_value: Default::default() };
+            let seen = tally.entry(Outcome::Finished(values)).or_insert_with(empty);
+            (seen.times, seen.first) = (seen.times + entry.times, seen.first.min(entry.first));
+            let sums = seen.by_value.iter_mut().flatten();
+            sums.zip(entry.by_value.iter().flatten()).for_each(|(sum, count)| *sum += count);
         }
-        let kvm = machine.sample()?.since(&before);
-        Ok(Run { tally, instances, elapsed: begin.elapsed(), kvm, operations: rounds * operations as u64 })
+        Ok(Run {
+            tally,
+            instances: ends.instances,
+            by_value: ends.by_value,
+            elapsed: begin.elapsed(),
+            kvm,
+            calls: deeds(test).count() as u64 * rounds,
+            operations: self.done.load(Relaxed),
+        })
     }
 
-    /// Chooses what a round is like.
-    fn draw(&self, random: &mut Xoshiro256PlusPlus, guests: &[usize], typical: Duration) -> Plan {
-        let stride = 64 << random.random_range(0..3_usize);
-        let instances = (AREA / stride) >> random.random_range(0..3_usize);
-        let threads = self.kvm.test.threads.len();
-        let params = (0..threads).map(|number| {
-            let guest = guests.contains(&number);
-            let own = ((1 + number) * MOST_INSTANCES * LINE) as u64;
-            let base = if guest { BOARD.get() } else { self.stage.board() };
-            let mut params = Params {
-                board: base,
-                own: base + own,
-                stride: stride as u64,
-                from: if random.random_range(0..2) == 0 { 0 } else { random.random_range(0..instances as u64) },
-                instances: instances as u64,
-                delay: delay(random),
-                pause: delay(random),
-                ..Params::default()
-            };
-            for address in 0..self.kvm.test.first.len() {
-                params.addresses[address] =
-                    if guest { HOME.get() + (address * AREA) as u64 } else { self.stage.address(address) };
-            }
-            if !guest {
-                (0..self.kvm.test.pages).for_each(|page| params.pages[page] = self.stage.page(page));
-            }
-            params
-        });
-        let params = params.collect();
-        let wait =
-            |random: &mut Xoshiro256PlusPlus| if random.random_range(0..4) == 0 { 0.0 } else { random.random_range(0.0..1.0) };
-        let waits = (0..threads).map(|_| typical.mul_f64(wait(random))).collect();
-        Plan { instances, stride, params, waits, ways: (0..threads).map(|_| random.random_range(0..1 << 16)).collect() }
+    /// The threads that carry those of the test.
+    fn threads(&self, machine: &Machine, guests: &[usize]) -> Vec<Pid> {
+        let vcpus: Vec<Option<Pid>> = machine.views().map(crate::machine::VcpuView::thread).collect();
+        let thread = |(number, tid): (usize, &AtomicI32)| match guests.iter().position(|guest| *guest == number) {
+            Some(vcpu) => vcpus.get(vcpu).copied().flatten(),
+            None => Some(tid.load(SeqCst)).filter(|&tid| tid != 0).map(Pid::from_raw),
+        };
+        self.tids.iter().enumerate().filter_map(thread).collect()
     }
 
-    /// Puts every instance into its first state.
-    fn reset(&self, plan: &Plan) {
-        let test = &self.kvm.test;
+    /// Puts every instance into its first state. A new shape has other pages.
+    fn prepare(&self, plan: &Plan, new: bool) -> Result<(), RunError> {
+        let (test, huge) = (&self.kvm.test, plan.shape.is_huge());
+        for (address, deed) in deeds(test) {
+            if deed == Deed::Migrate && !plan.shape.between_nodes() {
+                self.stage.renew(test.first[address])?;
+            }
+        }
+        for address in 0..test.first.len() {
+            if new || test.first[address] != test.last[address] {
+                self.stage.remap(address, test.first[address], huge, AREA)?;
+            }
+        }
+        for (page, value) in test.contents.iter().enumerate() {
+            (0..plan.instances).for_each(|instance| self.stage.set_page(page, huge, plan.at(instance), *value));
+        }
+        let lines = |first: usize, values: &[i32]| {
+            for (word, value) in values.iter().enumerate() {
+                let set = |instance| self.stage.word(first + instance, word).store(*value as u32, Relaxed);
+                (0..plan.instances).for_each(set);
+            }
+        };
+        lines(0, &test.board);
+        test.threads.iter().enumerate().for_each(|(number, thread)| lines((1 + number) * MOST_INSTANCES, &test.own(thread.id)));
+        Ok(())
+    }
+
+    /// Looks at every instance.
+    fn look(&self, plan: &Plan, ends: &mut Ends, elapsed: impl Fn() -> Duration) {
         for instance in 0..plan.instances {
-            for (page, value) in test.contents.iter().enumerate() {
-                self.stage.set_page(page, instance * plan.stride, *value);
+            let mut key: Key = [0; WATCHED];
+            for (slot, (place, owner)) in key.iter_mut().zip(&self.kvm.watched) {
+                *slot = self.word(*place, *owner, instance, plan);
             }
-            for (word, value) in test.board.iter().enumerate() {
-                self.stage.word(instance, word).store(*value as u32, Relaxed);
-            }
-        }
-        for (number, thread) in test.threads.iter().enumerate() {
-            let own: Vec<i32> = test.own(thread.id);
-            for instance in 0..plan.instances {
-                for (word, value) in own.iter().enumerate() {
-                    self.stage.word((1 + number) * MOST_INSTANCES + instance, word).store(*value as u32, Relaxed);
-                }
-            }
+            ends.add(key, &elapsed);
         }
     }
 
     /// What an instance has come to.
-    fn word(&self, place: Where, owner: Option<ThreadId>, instance: usize, stride: usize) -> i32 {
+    fn word(&self, place: Where, owner: Option<ThreadId>, instance: usize, plan: &Plan) -> i32 {
         let line = match (place, owner) {
-            (Where::Page(page), _) => return self.stage.page_word(page, instance * stride),
-            // In the end, an address shows the page that was mapped last.
-            (Where::Guest(address) | Where::Host(address), _) => {
-                return self.stage.page_word(self.kvm.test.last[address], instance * stride);
-            }
+            (Where::Page(page), _) => return self.stage.page_word(page, plan.shape.is_huge(), plan.at(instance)),
             (Where::Own(_), Some(thread)) => (1 + thread.0 as usize) * MOST_INSTANCES + instance,
             _ => instance,
         };
         let (Where::Board(word) | Where::Own(word)) = place else { return 0 };
         self.stage.word(line, word).load(Relaxed) as i32
     }
-}
-
-/// How long to wait: often not at all, and otherwise about as long as something else takes: an instance, a fault, a system call.
-fn delay(random: &mut Xoshiro256PlusPlus) -> u64 {
-    match random.random_range(0..4) {
-        0 | 1 => 0,
-        2 => random.random_range(0..4096),
-        _ => random.random_range(0..65_536),
-    }
-}
-
-/// Bytes of an area that the instances of a round take.
-fn bytes(plan: &Plan) -> usize {
-    (plan.instances * plan.stride).next_multiple_of(PAGE_SIZE as usize)
 }

@@ -1,21 +1,28 @@
 //! A test on real KVM: its code, its machine, and what a run is asked and answers.
 
 use super::{
-    code::{LINE, MOST, assemble},
+    code::{MOST, assemble},
+    cpus,
     crew::{Crew, PATIENCE},
-    program::{Part, Side, Test, Thread, Unsuited, Where},
-    rounds::{AREA, BOARD, CODE, HOME, MOST_INSTANCES, Rounds, WATCHED},
-    stage::Stage,
+    plan::{BOARD, HOME, MOST_INSTANCES},
+    program::{Part, Side, Test, Thread, Unsuited, Where, reads},
+    rounds::{CODE, Rounds},
+    seen::WATCHED,
+    shape::ByValue,
+    stage::{AREA, Stage, whole_pages},
 };
 use crate::{
+    host::facts::Facts,
     machine::{Demands, Machine, MachineConfig, MachineError, Observer, Privilege, Sample, Slot, StatsError, Stuck},
     memory::{Role, System},
+    ops::OperationError,
 };
 use nostale_guest::abi::{Command, Program};
 use nostale_notifier::{
+    Gpa,
     addr::PAGE_SIZE,
     litmus::{Outcome, Until},
-    model::{self, Expr, Model, ThreadId},
+    model::{self, Model, Observed, ThreadId},
 };
 use std::{
     collections::BTreeMap,
@@ -23,7 +30,7 @@ use std::{
     ops::Range,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -47,16 +54,31 @@ pub struct Options {
 /// What a run has seen.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// How often each outcome came up, and when first.
-    pub tally: BTreeMap<Outcome, (u64, Duration)>,
+    /// How often each outcome came up.
+    pub tally: BTreeMap<Outcome, Seen>,
     /// All instances.
     pub instances: u64,
+    /// The same by the values of each [`Parameter`](super::Parameter).
+    pub by_value: ByValue<u64>,
     /// How long it took.
     pub elapsed: Duration,
     /// What KVM counted meanwhile.
     pub kvm: Sample,
-    /// System calls of the operation.
+    /// System calls of the operations,
+    pub calls: u64,
+    /// and those of them that did something.
     pub operations: u64,
+}
+
+/// How often an outcome was seen.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// How many instances ended so.
+    pub times: u64,
+    /// When the first one was seen, from the beginning of the run.
+    pub first: Duration,
+    /// The same by the values of each [`Parameter`](super::Parameter).
+    pub by_value: ByValue<u64>,
 }
 
 impl Run {
@@ -65,7 +87,9 @@ impl Run {
     pub fn vacuous(&self) -> Option<&'static str> {
         if self.kvm.installs() == 0 {
             Some("no translation was installed in the secondary MMU")
-        } else if self.operations > 0 && self.kvm.invalidations() == 0 {
+        } else if self.calls > 0 && self.operations == 0 {
+            Some("no system call did anything")
+        } else if self.calls > 0 && self.kvm.invalidations() == 0 {
             Some("no invalidation hit the secondary MMU")
         } else {
             None
@@ -86,8 +110,8 @@ pub enum RunError {
     #[error("no memory for the pages of a litmus test: {0}")]
     Memory(io::Error),
     /// A system call of the operation failed.
-    #[error("mmap over guest memory: {0}")]
-    Remap(io::Error),
+    #[error(transparent)]
+    Operation(#[from] OperationError),
     /// A vCPU failed, or a round did not end.
     #[error("{0}")]
     Lost(String),
@@ -120,7 +144,7 @@ impl<'m> Kvm<'m> {
         let of_thread = |thread: &Thread| {
             let part = |part: &Part| match part {
                 Part::Code(range) => ways(range).iter().map(|way| assemble(&test, thread, way)).collect(),
-                Part::Remap { .. } => Ok(Vec::new()),
+                Part::Deed { .. } => Ok(Vec::new()),
             };
             let codes = thread.parts.iter().map(part).collect::<Result<Vec<Vec<Vec<u8>>>, _>>()?;
             let bytes: usize = codes.iter().flatten().map(|code| code.len().next_multiple_of(16)).sum();
@@ -129,7 +153,7 @@ impl<'m> Kvm<'m> {
         };
         let codes = test.threads.iter().map(of_thread).collect::<Result<_, _>>()?;
         let mut watched = Vec::new();
-        test.columns.iter().for_each(|column| watch(&test, &column.value, &mut watched));
+        test.columns.iter().for_each(|column| watch(&test, column, &mut watched));
         if watched.len() > WATCHED {
             return Err(Unsuited::Large(watched.len(), WATCHED));
         }
@@ -142,9 +166,10 @@ impl<'m> Kvm<'m> {
     /// What is wrong with the machine.
     pub fn run(&self, options: &Options, stop: &AtomicBool) -> Result<Run, RunError> {
         let threads = &self.test.threads;
-        let board = (1 + threads.len()) * MOST_INSTANCES * LINE;
-        let stage =
-            Stage::new(self.test.first.len(), self.test.pages, AREA, board + threads.len() * CODE).map_err(RunError::Memory)?;
+        let line = self.test.line;
+        let board = whole_pages((1 + threads.len()) * MOST_INSTANCES * line);
+        let stage = Stage::new(self.test.first.len(), self.test.pages, board + threads.len() * CODE, line);
+        let stage = stage.map_err(RunError::Memory)?;
         let guests: Vec<usize> =
             threads.iter().enumerate().filter(|(_, thread)| thread.side == Side::Guest).map(|(n, _)| n).collect();
         let roles: Vec<Role> = guests.iter().map(|_| Role { program: Program::Call, seed: 1, arena: HOME.get() }).collect();
@@ -171,12 +196,11 @@ impl<'m> Kvm<'m> {
                 block.entry.store(BOARD.get() + (params + PAGE_SIZE as usize - 1) as u64, SeqCst);
             }
         }
-        let unaligned = || RunError::Lost("unaligned memory".to_owned());
-        let mut slots = vec![Slot::of(BOARD, stage.board_range().ok_or_else(unaligned)?)];
+        let board_range = stage.board_range().ok_or_else(|| RunError::Lost("unaligned memory".to_owned()))?;
+        let mut slots = vec![Slot::of(BOARD, board_range)];
         for (address, first) in self.test.first.iter().enumerate() {
             let area = if options.stale { stage.page_range(*first) } else { stage.address_range(address) };
-            let gpa = HOME.checked_add((address * AREA) as u64).ok_or_else(unaligned)?;
-            slots.push(Slot::of(gpa, area.ok_or_else(unaligned)?));
+            slots.push(Slot::of(Gpa::new(HOME.get() + (address * AREA) as u64), area));
         }
         let demands = Demands::default();
         let mut machine = Machine::new(&MachineConfig { system: &system, slots: &slots, privilege: Privilege::User, demands })?;
@@ -184,7 +208,18 @@ impl<'m> Kvm<'m> {
         let crew = Arc::new(Crew::new(threads.len(), machine.views().cloned().collect()));
         let observer: Arc<dyn Observer> = Arc::<Crew>::clone(&crew);
         machine.start(&observer)?;
-        let rounds = Rounds { kvm: self, stage: &stage, board, system: &system, entries: entered, plan: Mutex::default() };
+        let rounds = Rounds {
+            kvm: self,
+            stage: &stage,
+            board,
+            system: &system,
+            entries: entered,
+            nodes: Facts::gather().numa.ids(),
+            cpus: cpus::Allowed::here(),
+            plan: Mutex::default(),
+            tids: threads.iter().map(|_| AtomicI32::new(0)).collect(),
+            done: AtomicU64::new(0),
+        };
         let result = std::thread::scope(|scope| {
             for &number in &hosts {
                 let (rounds, crew) = (&rounds, &crew);
@@ -214,23 +249,19 @@ fn ways(range: &Range<i32>) -> Vec<Vec<Range<i32>>> {
     std::iter::once(vec![range.clone()]).chain(split).collect()
 }
 
-/// What an expression reads, each place once.
-fn watch(test: &Test<'_>, expr: &Expr, watched: &mut Vec<(Where, Option<ThreadId>)>) {
-    match expr {
-        Expr::Const(_) => {}
-        Expr::Read(place) => {
-            let owner = test.model.vars.get(place.var.0 as usize).and_then(|var| match var.role {
-                model::Role::Local(thread) => Some(thread),
-                _ => None,
-            });
-            if let Some(place) = test.place(place)
-                && !watched.contains(&(place, owner))
-            {
-                watched.push((place, owner));
-            }
+/// What a column reads, each place once.
+fn watch(test: &Test<'_>, column: &Observed, watched: &mut Vec<(Where, Option<ThreadId>)>) {
+    let mut places = Vec::new();
+    reads(&column.value, &mut places);
+    for place in places {
+        let owner = test.model.vars.get(place.var.0 as usize).and_then(|var| match var.role {
+            model::Role::Local(thread) => Some(thread),
+            _ => None,
+        });
+        if let Some(place) = test.seen(place)
+            && !watched.contains(&(place, owner))
+        {
+            watched.push((place, owner));
         }
-        Expr::Not(operand) => watch(test, operand, watched),
-        Expr::Binary(_, left, right) => [left, right].into_iter().for_each(|operand| watch(test, operand, watched)),
-        Expr::Select(parts) => parts.iter().for_each(|part| watch(test, part, watched)),
     }
 }

@@ -1,6 +1,7 @@
-//! The memory of a test: the pages that are remapped, and the board that is not.
+//! The memory of a test: the pages that operations are about, and the board that none touches.
 
-use super::code::{LINE, MOST};
+use super::code::MOST;
+use crate::ops::{OperationError, huge, syscall};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nostale_notifier::{Hva, HvaRange, addr::PAGE_SIZE};
 use std::{
@@ -11,14 +12,36 @@ use std::{
 };
 use vm_memory::{FileOffset, MmapRegion};
 
-/// A file, mapped as often as is asked for.
-fn map(file: &File, bytes: usize) -> io::Result<MmapRegion> {
-    MmapRegion::from_file(FileOffset::new(file.try_clone()?, 0), bytes).map_err(io::Error::other)
+/// An area is what the instances of a round have of one page or one address: one huge page.
+pub(super) const AREA: usize = 2 << 20;
+
+/// Part of the address space that begins at a multiple of [`AREA`], in which files are mapped.
+#[derive(Debug)]
+struct Reserve {
+    region: MmapRegion,
+    start: usize,
 }
 
-/// A part of a mapping, to become a memslot.
-fn range(of: &MmapRegion, offset: usize, bytes: usize) -> Option<HvaRange> {
-    HvaRange::new(Hva::new(of.as_ptr() as u64).checked_add(offset as u64)?, bytes as u64 / PAGE_SIZE)
+impl Reserve {
+    fn new(areas: usize) -> io::Result<Self> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let region = MmapRegion::build(None, (areas.max(1) + 1) * AREA, libc::PROT_NONE, flags).map_err(io::Error::other)?;
+        let start = (region.as_ptr() as usize).next_multiple_of(AREA) - region.as_ptr() as usize;
+        Ok(Self { region, start })
+    }
+
+    fn at(&self, offset: usize) -> u64 {
+        self.region.as_ptr().wrapping_add(self.start + offset) as u64
+    }
+
+    fn areas(&self, first: usize, count: usize) -> io::Result<HvaRange> {
+        let range = HvaRange::new(Hva::new(self.at(first * AREA)), (count * AREA) as u64 / PAGE_SIZE);
+        range.ok_or_else(|| io::Error::other("memory that begins within a page"))
+    }
+
+    fn word(&self, offset: usize) -> &AtomicU32 {
+        word(&self.region, self.start + offset)
+    }
 }
 
 fn word(of: &MmapRegion, offset: usize) -> &AtomicU32 {
@@ -27,16 +50,23 @@ fn word(of: &MmapRegion, offset: usize) -> &AtomicU32 {
     unsafe { &*of.as_ptr().wrapping_add(offset).cast() }
 }
 
-/// An area is what the instances of a round have of one page or one address.
+/// The memory of a test. Each page is there twice: of 4 KiB pages, and as a huge page where the kernel gives any.
 #[derive(Debug)]
 pub(super) struct Stage {
     file: File,
     /// An area for each address, as host and guest use it.
-    home: MmapRegion,
-    /// An area for each page, as nobody remaps it.
-    witness: MmapRegion,
+    home: Reserve,
+    /// An area for each page of the file, as nobody remaps it.
+    witness: Reserve,
     board: MmapRegion,
-    area: usize,
+    /// The places of the addresses and of the pages, each of an area.
+    addresses: Vec<HvaRange>,
+    smalls: Vec<HvaRange>,
+    pages: usize,
+    /// Bytes of a line of the board.
+    line: usize,
+    /// Whether there are huge pages.
+    huge: bool,
 }
 
 fn memory(name: &std::ffi::CStr, bytes: usize) -> io::Result<File> {
@@ -45,68 +75,137 @@ fn memory(name: &std::ffi::CStr, bytes: usize) -> io::Result<File> {
     Ok(file)
 }
 
+/// Whole pages that hold so many bytes.
+pub(super) fn whole_pages(bytes: usize) -> usize {
+    bytes.next_multiple_of(PAGE_SIZE as usize)
+}
+
 impl Stage {
-    /// Room for so many addresses and pages, each of an area of so many bytes (whole pages), and a board.
-    pub(super) fn new(addresses: usize, pages: usize, area: usize, board: usize) -> io::Result<Self> {
+    /// Room for so many addresses and pages, and for a board of so many bytes, in lines of so many. Nothing is mapped at the addresses.
+    pub(super) fn new(addresses: usize, pages: usize, board: usize, line: usize) -> io::Result<Self> {
         debug_assert!(addresses <= MOST && pages <= MOST, "{addresses} addresses, {pages} pages");
-        let file = memory(c"nostale-litmus-pages", area * addresses.max(pages).max(1))?;
-        let witness = map(&file, area * pages.max(1))?;
-        let home = map(&file, area * addresses.max(1))?;
-        let board = map(&memory(c"nostale-litmus-board", board)?, board)?;
-        Ok(Self { file, home, witness, board, area })
+        let pages = pages.max(1);
+        let file = memory(c"nostale-litmus-pages", 2 * pages * AREA)?;
+        let board = MmapRegion::from_file(FileOffset::new(memory(c"nostale-litmus-board", board)?, 0), board);
+        let (home, witness) = (Reserve::new(addresses)?, Reserve::new(2 * pages)?);
+        let (all, small) = (witness.areas(0, 2 * pages)?, witness.areas(0, pages)?);
+        syscall::map_file(all, file.as_raw_fd(), 0, libc::PROT_READ | libc::PROT_WRITE).map_err(io::Error::other)?;
+        // A kernel without huge pages refuses, and needs no telling.
+        let _ = syscall::advise("madvise(NOHUGEPAGE)", small, libc::MADV_NOHUGEPAGE);
+        let mut huge = true;
+        for page in pages..2 * pages {
+            witness.word(page * AREA).store(0, SeqCst);
+            huge &= huge::collapse(witness.areas(page, 1)?).unwrap_or(false);
+        }
+        Ok(Self {
+            addresses: (0..addresses).map(|number| home.areas(number, 1)).collect::<io::Result<_>>()?,
+            smalls: (0..pages).map(|number| witness.areas(number, 1)).collect::<io::Result<_>>()?,
+            board: board.map_err(io::Error::other)?,
+            file,
+            home,
+            witness,
+            pages,
+            line,
+            huge,
+        })
+    }
+
+    /// Whether the kernel has given huge pages.
+    pub(super) const fn has_huge(&self) -> bool {
+        self.huge
+    }
+
+    /// Where in the file, and in the witness, a page is.
+    const fn offset(&self, page: usize, huge: bool) -> usize {
+        (page + if huge { self.pages } else { 0 }) * AREA
     }
 
     /// The area of an address, that of a page, and the board: to become memslots.
-    pub(super) fn address_range(&self, number: usize) -> Option<HvaRange> {
-        range(&self.home, number * self.area, self.area)
+    pub(super) fn address_range(&self, number: usize) -> HvaRange {
+        self.addresses[number]
     }
 
-    pub(super) fn page_range(&self, number: usize) -> Option<HvaRange> {
-        range(&self.witness, number * self.area, self.area)
+    pub(super) fn page_range(&self, number: usize) -> HvaRange {
+        self.smalls[number]
     }
 
     pub(super) fn board_range(&self) -> Option<HvaRange> {
-        range(&self.board, 0, self.board.size())
+        HvaRange::new(Hva::new(self.board.as_ptr() as u64), self.board.size() as u64 / PAGE_SIZE)
     }
 
     /// Where the host finds an address, a page, and the board.
     pub(super) fn address(&self, number: usize) -> u64 {
-        self.home.as_ptr() as u64 + (number * self.area) as u64
+        self.home.at(number * AREA)
     }
 
-    pub(super) fn page(&self, number: usize) -> u64 {
-        self.witness.as_ptr() as u64 + (number * self.area) as u64
+    pub(super) fn page(&self, number: usize, huge: bool) -> u64 {
+        self.witness.at(self.offset(number, huge))
     }
 
     pub(super) fn board(&self) -> u64 {
         self.board.as_ptr() as u64
     }
 
-    /// A page appears at an address, so many bytes of the area. One system call, for all instances of a round: what is there goes, and a
-    /// new mapping takes its place.
-    pub(super) fn remap(&self, address: usize, page: usize, bytes: usize) -> io::Result<()> {
-        assert!(bytes <= self.area, "{bytes} bytes of an area of {}", self.area);
-        let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_FIXED);
-        let at = self.home.as_ptr().wrapping_add(address * self.area).cast();
-        // SAFETY: the area is inside this one's own mapping, which it replaces a part of; nobody has a reference to its memory, whose
-        // users are machine code and guests.
-        let mapped = unsafe { libc::mmap(at, bytes, prot, flags, self.file.as_raw_fd(), (page * self.area) as libc::off_t) };
-        if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
+    /// A page appears at an address, so many bytes of the area (whole pages). One system call, for all instances of a round: what is there
+    /// goes, and a new mapping takes its place.
+    pub(super) fn remap(&self, address: usize, page: usize, huge: bool, bytes: usize) -> Result<(), OperationError> {
+        let range = self.part(address, bytes);
+        syscall::map_file(range, self.file.as_raw_fd(), self.offset(page, huge) as u64, libc::PROT_READ | libc::PROT_WRITE)
+    }
+
+    /// Takes write access to an address away, or gives it back.
+    pub(super) fn protect(&self, address: usize, bytes: usize, writable: bool) -> Result<(), OperationError> {
+        let write = if writable { libc::PROT_WRITE } else { 0 };
+        syscall::protect(self.part(address, bytes), libc::PROT_READ | write)
+    }
+
+    /// The kernel copies the pages at an address into a huge page, and maps that. False if it could not just now.
+    pub(super) fn collapse(&self, address: usize) -> Result<bool, OperationError> {
+        huge::collapse(self.addresses[address])
+    }
+
+    /// Pages of 4 KiB again, with nothing in them, where there may be a huge one.
+    pub(super) fn renew(&self, page: usize) -> Result<(), OperationError> {
+        syscall::punch_hole(self.smalls[page], self.file.as_raw_fd(), self.offset(page, false) as u64)
+    }
+
+    /// The pages at an address go to other nodes. False if none went.
+    pub(super) fn move_between(&self, address: usize, bytes: usize, nodes: &[i32]) -> Result<bool, OperationError> {
+        let range = self.part(address, bytes);
+        let failed = |errno| OperationError::Call { call: "move_pages".into(), range, errno };
+        let pages: Vec<Hva> = (0..range.pages()).filter_map(|page| range.part(page, 1)).map(|page| page.start()).collect();
+        let mut status = vec![0; pages.len()];
+        syscall::move_pages(&pages, None, false, &mut status).map_err(failed)?;
+        let next = |node: &i32| {
+            let at = nodes.iter().position(|known| known == node).map_or(0, |at| at + 1);
+            nodes.get(at % nodes.len().max(1)).copied().unwrap_or(0)
+        };
+        let targets: Vec<i32> = status.iter().map(next).collect();
+        match syscall::move_pages(&pages, Some(&targets), true, &mut status) {
+            Ok(()) | Err(nix::errno::Errno::ENOENT) => Ok(status.iter().zip(&targets).any(|(status, target)| status == target)),
+            Err(errno) => Err(failed(errno)),
+        }
+    }
+
+    /// The beginning of an address's area.
+    fn part(&self, address: usize, bytes: usize) -> HvaRange {
+        let whole = self.addresses[address];
+        whole.part(0, bytes as u64 / PAGE_SIZE).unwrap_or(whole)
     }
 
     /// Writes a word of a page, through the mapping that stays.
-    pub(super) fn set_page(&self, page: usize, offset: usize, value: i32) {
-        word(&self.witness, page * self.area + offset).store(value as u32, SeqCst);
+    pub(super) fn set_page(&self, page: usize, huge: bool, offset: usize, value: i32) {
+        self.witness.word(self.offset(page, huge) + offset).store(value as u32, SeqCst);
     }
 
     /// Reads a word of a page.
-    pub(super) fn page_word(&self, page: usize, offset: usize) -> i32 {
-        word(&self.witness, page * self.area + offset).load(SeqCst) as i32
+    pub(super) fn page_word(&self, page: usize, huge: bool, offset: usize) -> i32 {
+        self.witness.word(self.offset(page, huge) + offset).load(SeqCst) as i32
     }
 
     /// Word `number` of line `line` of the board.
     pub(super) fn word(&self, line: usize, number: usize) -> &AtomicU32 {
-        word(&self.board, line * LINE + number * 4)
+        word(&self.board, line * self.line + number * 4)
     }
 
     /// Copies bytes to a place on the board that nobody uses yet.

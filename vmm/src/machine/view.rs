@@ -5,6 +5,7 @@ use super::{
     suspend::Gate,
     vcpu::{AWAY, kick_signal},
 };
+use nix::unistd::Pid;
 use nostale_notifier::{Gpa, event::Tsc};
 use std::{
     fmt,
@@ -201,6 +202,12 @@ impl VcpuView {
             // or a new one of ours that takes no notice.
             unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, kick_signal()) };
         }
+    }
+
+    /// Its thread, while there is one.
+    #[must_use]
+    pub fn thread(&self) -> Option<Pid> {
+        Some(self.shared.thread.load(Acquire)).filter(|&thread| thread != 0).map(Pid::from_raw)
     }
 
     /// Forgets that somebody resumed it while it was not paused.

@@ -110,7 +110,8 @@ fn raw(at: Hva) -> *mut libc::c_void {
 }
 
 // All of these change mappings of arena pages only: ranges come from claims, or lie in the same zone's away places. Nothing
-// holds a reference into those pages; they are reached by `memory::Primary`, whose accesses may fault.
+// holds a reference into those pages; they are reached by `memory::Primary`, whose accesses may fault. Those of a litmus test are reached
+// by machine code and atomic accesses, and stay mapped.
 
 /// Moves pages with `mremap(2)`, always to a place of our choosing.
 pub(super) fn move_pages_to(from: HvaRange, to: Hva, extra: i32) -> Result<(), OperationError> {
@@ -151,19 +152,19 @@ pub(super) fn resize(range: HvaRange, pages: u64) -> Result<(), OperationError> 
 }
 
 /// `mprotect(2)`.
-pub(super) fn protect(range: HvaRange, protection: i32) -> Result<(), OperationError> {
+pub(crate) fn protect(range: HvaRange, protection: i32) -> Result<(), OperationError> {
     // SAFETY: the arena's own pages (see above).
     check("mprotect", range, i64::from(unsafe { libc::mprotect(raw(range.start()), range.bytes() as usize, protection) }))
 }
 
 /// `madvise(2)`.
-pub(super) fn advise(call: &'static str, range: HvaRange, advice: i32) -> Result<(), OperationError> {
+pub(crate) fn advise(call: &'static str, range: HvaRange, advice: i32) -> Result<(), OperationError> {
     // SAFETY: the arena's own pages (see above).
     check(call, range, i64::from(unsafe { libc::madvise(raw(range.start()), range.bytes() as usize, advice) }))
 }
 
 /// `madvise(2)` that some pages may refuse for the moment: `false` for EAGAIN, EBUSY and ENOMEM.
-pub(super) fn advise_gently(call: &'static str, range: HvaRange, advice: i32) -> Result<bool, OperationError> {
+pub(crate) fn advise_gently(call: &'static str, range: HvaRange, advice: i32) -> Result<bool, OperationError> {
     match advise(call, range, advice) {
         Ok(()) => Ok(true),
         Err(OperationError::Call { errno: Errno::EAGAIN | Errno::EBUSY | Errno::ENOMEM, .. }) => Ok(false),
@@ -187,7 +188,7 @@ pub(super) fn unmap(range: HvaRange) -> Result<(), OperationError> {
 }
 
 /// Maps file `fd` from byte `offset` on, shared, in place of whatever is at `range`.
-pub(super) fn map_file(range: HvaRange, fd: i32, offset: u64, protection: i32) -> Result<(), OperationError> {
+pub(crate) fn map_file(range: HvaRange, fd: i32, offset: u64, protection: i32) -> Result<(), OperationError> {
     // SAFETY: the arena's own pages (see above).
     let mapped = unsafe {
         // The same flags as home has, so that neighbours can merge and page tables be shared.
@@ -214,7 +215,7 @@ pub(super) fn remap_file_pages(range: HvaRange, offset: u64) -> Result<(), Opera
 }
 
 /// Frees `bytes` of file `fd` from `offset`.
-pub(super) fn punch_hole(range: HvaRange, fd: i32, offset: u64) -> Result<(), OperationError> {
+pub(crate) fn punch_hole(range: HvaRange, fd: i32, offset: u64) -> Result<(), OperationError> {
     let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
     // SAFETY: the arena's own file.
     check("fallocate(PUNCH_HOLE)", range, i64::from(unsafe { libc::fallocate(fd, mode, offset as i64, range.bytes() as i64) }))
@@ -265,7 +266,7 @@ pub(super) fn truncate(range: HvaRange, fd: i32, bytes: u64) -> Result<(), Opera
 
 /// Asks where each page is (`move_pages(2)` without a target), or moves it to `nodes`; with `shared` even if others map it too,
 /// which takes CAP_SYS_NICE.
-pub(super) fn move_pages(pages: &[Hva], nodes: Option<&[i32]>, shared: bool, status: &mut [i32]) -> Result<(), Errno> {
+pub(crate) fn move_pages(pages: &[Hva], nodes: Option<&[i32]>, shared: bool, status: &mut [i32]) -> Result<(), Errno> {
     debug_assert!(status.len() == pages.len() && nodes.is_none_or(|nodes| nodes.len() == pages.len()));
     const MPOL_MF_MOVE: i32 = 2;
     const MPOL_MF_MOVE_ALL: i32 = 4;

@@ -23,6 +23,12 @@ impl Numa {
         };
         Self { memory_nodes }
     }
+
+    /// The numbers of the nodes, as `move_pages(2)` takes them; none where they are not known.
+    #[must_use]
+    pub fn ids(&self) -> Vec<i32> {
+        self.memory_nodes.known().into_iter().flatten().map(|&node| node as i32).collect()
+    }
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(in crate::ops) fn huge_only(backing: Backing) -> Effect {
 }
 
 /// Collapses one PMD's worth of pages. `false` when the kernel could not just now (pages in flight, no free huge page).
-pub(in crate::ops) fn collapse(range: HvaRange) -> Result<bool, OperationError> {
+pub(crate) fn collapse(range: HvaRange) -> Result<bool, OperationError> {
     const MADV_COLLAPSE: i32 = 25;
     match syscall::advise("madvise(COLLAPSE)", range, MADV_COLLAPSE) {
         Ok(()) => Ok(true),

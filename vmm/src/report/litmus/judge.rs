@@ -105,7 +105,7 @@ fn row(case: &Case<'_>, outcome: &Outcome) -> StateRow {
         allowed_under: if known.is_some() { Vec::new() } else { others.map(|(name, _)| (*name).to_owned()).collect() },
         violates: violates.and_then(|known| known.violates.clone()),
         soft: case.soft.map(|run| of_soft(run, run.tally.get(outcome))),
-        kvm: case.on_kvm().map(|run| sighting(run.tally.get(outcome).copied(), run.instances)),
+        kvm: case.on_kvm().map(|run| of_kvm(run, run.tally.get(outcome))),
     }
 }
 
@@ -126,6 +126,11 @@ fn of_soft(run: &Run, seen: Option<&Seen>) -> Sighting {
         let best = rates.enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));
         best.map(|(shape, _)| SHAPES[shape].to_string())
     });
+    Sighting { best_shape, ..sighting(seen.map(|seen| (seen.times, seen.first)), run.instances) }
+}
+
+fn of_kvm(run: &kvm::Run, seen: Option<&kvm::Seen>) -> Sighting {
+    let best_shape = seen.and_then(|seen| kvm::telling(&seen.by_value, &run.by_value));
     Sighting { best_shape, ..sighting(seen.map(|seen| (seen.times, seen.first)), run.instances) }
 }
 

@@ -49,7 +49,7 @@ fn settings(facts: &Facts, _: Backing) -> Vec<Setting> {
 }
 
 fn make(bed: &Bed<'_>, facts: &Facts) -> Made {
-    let nodes: Vec<i32> = facts.numa.memory_nodes.known().into_iter().flatten().map(|&node| node as i32).collect();
+    let nodes = facts.numa.ids();
     if nodes.len() >= 2 {
         return Ok(Box::new(nodes::BetweenNodes::new(nodes)));
     }

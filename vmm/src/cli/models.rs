@@ -1,7 +1,7 @@
 //! Which models and which of their variants are meant.
 
 use super::{args::Common, files, output};
-use crate::report::check::Unchecked;
+use crate::{inside::LitmusText, litmus, report::check::Unchecked};
 use nostale_notifier::{
     compile::{Case, MemoryModel, Program},
     lang::{Diagnostic, Diagnostics, Sources},
@@ -85,6 +85,28 @@ pub(super) fn select(wanted: &Wanted<'_>) -> Result<Selection, String> {
 /// How many files are looked at.
 pub(super) fn files(chosen: &[Chosen]) -> usize {
     chosen.len()
+}
+
+/// The litmus tests of these files that run on real KVM, to be sent elsewhere.
+pub(super) fn on_kvm(paths: &[PathBuf]) -> Result<Vec<LitmusText>, String> {
+    let Selection { chosen, errors } = select(&Wanted { paths, ordering: None, memory: None })?;
+    if let Some(error) = errors.first() {
+        return Err(format!("{}: {}", error.unchecked.path, error.unchecked.message));
+    }
+    let suited = chosen.iter().filter(|chosen| litmus::suited(&chosen.path, &chosen.program).is_some());
+    let text = |chosen: &Chosen| LitmusText {
+        path: chosen.path.clone(),
+        text: chosen.program.sources().get(0).map_or_else(String::new, |source| source.text.to_string()),
+    };
+    let texts: Vec<LitmusText> = suited.map(text).collect();
+    let mut names = BTreeSet::new();
+    if let Some(twice) = texts.iter().find(|text| !names.insert(text.pair().ops)) {
+        return Err(format!("{}: another test has that name; rename one of them", twice.path));
+    }
+    if texts.is_empty() {
+        return Err("none of these litmus tests runs on KVM; `nostale litmus --on kvm` says why".to_owned());
+    }
+    Ok(texts)
 }
 
 fn of_file(unusable: &files::Unusable) -> Error {

@@ -3,7 +3,7 @@
 use super::{
     Refused,
     args::{Common, MutateOptions},
-    interrupt, machine, output,
+    interrupt, machine, models, output,
 };
 use crate::machine::Layout;
 use crate::{
@@ -34,7 +34,11 @@ const KVM_VCPUS: usize = 4;
 const REACH_SECONDS: f64 = 0.8;
 
 pub(super) fn mutate(options: &MutateOptions, common: &Common) -> Result<ExitCode, Refused> {
-    let plan = crate::live::plan(options.ops.as_deref(), options.backing.as_deref())?;
+    let litmus = if options.litmus.is_empty() { Vec::new() } else { models::on_kvm(&options.litmus)? };
+    let scenarios = match litmus.len() {
+        0 => crate::live::plan(options.ops.as_deref(), options.backing.as_deref())?.len(),
+        tests => tests,
+    };
     let installed = options.machine.installed()?;
     let cache = options.machine.cache()?;
     let program = Program::this()?;
@@ -50,16 +54,18 @@ pub(super) fn mutate(options: &MutateOptions, common: &Common) -> Result<ExitCod
             vcpus: Some(options.vcpus.unwrap_or(VCPUS)),
             host_writers: 1,
             memory_bytes: options.memory.0,
-            seconds: REACH_SECONDS * plan.len() as f64,
+            seconds: REACH_SECONDS * scenarios as f64,
             seed: Some(seed),
             stall_bound_seconds: options.stall_bound.as_secs_f64(),
             layout: Some(Layout::Plain.name().to_owned()),
+            litmus,
             ..RunRequest::default()
         },
         kvm_vcpus: options.vcpus.unwrap_or(KVM_VCPUS),
         seconds: options.seconds.as_secs_f64(),
         control_seconds: options.control_seconds.as_secs_f64(),
         seed,
+        litmus: options.litmus.iter().map(|path| path.display().to_string()).collect(),
     };
     let steps = Steps::new(common.quiet);
     let mut reports: Vec<CampaignReport> = Vec::new();

@@ -10,6 +10,7 @@ mod collected;
 mod holder;
 mod init;
 mod kallsyms;
+mod litmus;
 mod modules;
 mod port;
 pub mod protocol;
@@ -20,6 +21,6 @@ mod serve;
 pub use collected::{Collected, Progress};
 pub use init::{init, is_init};
 pub use protocol::{
-    BadLine, Decoded, Decoder, Event, Module, Pair, Plan, Ready, Request, RunRequest, Sender, Site, SiteReach, SymbolsCollector,
+    BadLine, Decoded, Decoder, Event, LitmusText, Module, Pair, Plan, Ready, Request, RunRequest, Sender, Site, SiteReach, SymbolsCollector,
     SymbolsError,
 };

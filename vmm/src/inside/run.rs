@@ -2,17 +2,22 @@
 
 use super::{
     child::Out,
-    protocol::{Event, RunRequest, request::Understood},
+    litmus,
+    protocol::{Event, Pair, RunRequest, request::Understood},
 };
 use crate::{
     host::{facts::Facts, knobs::Knobs},
     live::{self, Hooks, Scenario},
-    report::ScenarioResult,
+    report::{Host, RunReport, ScenarioResult, Setup, Verdict},
 };
+use nostale_notifier::litmus::Until;
 use std::{sync::atomic::AtomicBool, time::Duration};
 
 /// Runs what is asked for; gives the last event.
 pub(super) fn run(request: &RunRequest, facts: &Facts, out: &mut Out) -> Result<Event, String> {
+    if !request.litmus.is_empty() {
+        return litmus_tests(request, facts, out);
+    }
     let Understood { plan, config, time } = request.understand(facts).map_err(|error| error.to_string())?;
     facts.need_kvm().map_err(|need| need.to_string())?;
     let mut notes = Vec::new();
@@ -27,6 +32,35 @@ pub(super) fn run(request: &RunRequest, facts: &Facts, out: &mut Out) -> Result<
     report.notes = notes;
     report.scenarios.clear();
     Ok(Event::Report(Box::new(report)))
+}
+
+/// The same of litmus tests.
+fn litmus_tests(request: &RunRequest, facts: &Facts, out: &mut Out) -> Result<Event, String> {
+    let config = request.config(facts).map_err(|error| error.to_string())?;
+    let (tests, each) = request.litmus().map_err(|error| error.to_string())?;
+    facts.need_kvm().map_err(|need| need.to_string())?;
+    let until = request.litmus_runs.map_or(Until::For(each), Until::Instances);
+    let mut tell = Tell { out, kept: request.violations_kept };
+    let mut verdicts = Vec::new();
+    for (seed, test) in (config.seed..).zip(tests) {
+        tell.tell(&starts(&test.pair(), each));
+        let result = litmus::run(test, until, seed);
+        tell.ends(&result);
+        verdicts.push(result.verdict);
+        if request.until_violation && result.verdict == Verdict::Violation {
+            break;
+        }
+    }
+    Ok(Event::Report(Box::new(RunReport {
+        version: 1,
+        verdict: Verdict::of(verdicts),
+        seed: config.seed,
+        host: Host::of(facts),
+        setup: Setup::of(&config),
+        interrupted: false,
+        scenarios: Vec::new(),
+        notes: Vec::new(),
+    })))
 }
 
 /// Tells everything as it happens: what was told is there when the kernel dies.
@@ -45,7 +79,7 @@ impl Tell<'_> {
 
 impl Hooks for Tell<'_> {
     fn starts(&mut self, scenario: &Scenario, planned: Duration) {
-        self.tell(&starts(scenario, planned));
+        self.tell(&starts(&scenario.into(), planned));
     }
 
     fn ends(&mut self, result: &ScenarioResult) {
@@ -60,10 +94,6 @@ impl Hooks for Tell<'_> {
 }
 
 /// A scenario starts.
-pub(super) fn starts(scenario: &Scenario, planned: Duration) -> Event {
-    Event::Starts {
-        scenario: scenario.name(),
-        backing: scenario.backing.name().to_owned(),
-        planned_seconds: planned.as_secs_f64(),
-    }
+pub(super) fn starts(scenario: &Pair, planned: Duration) -> Event {
+    Event::Starts { scenario: scenario.ops.clone(), backing: scenario.backing.clone(), planned_seconds: planned.as_secs_f64() }
 }

@@ -16,9 +16,11 @@ mod program;
 mod rounds;
 mod run;
 mod seen;
+mod session;
 mod shape;
 mod stage;
 
 pub use program::Unsuited;
 pub use run::{Kvm, Options, Run, RunError, Seen};
+pub use session::{Failure, Known, Session, suited};
 pub use shape::{ByValue, Parameter, telling};

@@ -208,13 +208,9 @@ impl<'m> Test<'m> {
     /// Where a place is; none for what is inside the machine.
     pub(super) fn place(&self, place: &Place) -> Option<Where> {
         if Some(place.var) == self.data {
-            return match place.index.as_deref() {
-                None => Some(Where::Page(0)),
-                Some(Expr::Const(page)) => {
-                    let page = usize::try_from(*page).ok().filter(|page| *page < self.pages)?;
-                    (!self.migrating.contains(&page)).then_some(Where::Page(page))
-                }
-                Some(index) => self.through(index),
+            return match self.page(place) {
+                Some(page) => (!self.migrating.contains(&page)).then_some(Where::Page(page)),
+                None => self.through(place.index.as_deref()?),
             };
         }
         self.places.get(self.element(place)?).copied().flatten()
@@ -222,13 +218,18 @@ impl<'m> Test<'m> {
 
     /// Where a place is seen when all is done.
     pub(super) fn seen(&self, place: &Place) -> Option<Where> {
-        match (Some(place.var) == self.data, place.index.as_deref()) {
-            (true, None) => self.contents_of(0).map(Where::Page),
-            (true, Some(Expr::Const(page))) => self.contents_of(usize::try_from(*page).ok()?).map(Where::Page),
-            // An address, at which there may be anything by then.
-            (true, Some(_)) => None,
-            (false, _) => self.place(place),
-        }
+        // At an address there may be anything by then: it is the page that has to be named.
+        if Some(place.var) == self.data { self.contents_of(self.page(place)?).map(Where::Page) } else { self.place(place) }
+    }
+
+    /// The page that a place names.
+    fn page(&self, place: &Place) -> Option<usize> {
+        let page = match place.index.as_deref() {
+            None => 0,
+            Some(Expr::Const(page)) => usize::try_from(*page).ok()?,
+            Some(_) => return None,
+        };
+        Some(page).filter(|page| *page < self.pages)
     }
 
     fn element(&self, place: &Place) -> Option<usize> {

@@ -10,7 +10,6 @@ use crate::{
     host::{facts::Facts, knobs::Knobs},
     report::{Host, RunReport, ScenarioResult, Setup, Verdict},
 };
-use nostale_notifier::addr::PAGE_SIZE;
 use std::{sync::atomic::AtomicBool, time::Duration};
 
 /// Is told how a run goes.
@@ -91,17 +90,8 @@ pub fn run(
         version: 1,
         verdict: Verdict::of(scenarios.iter().map(|scenario| scenario.verdict)),
         seed: config.seed,
-        host: Host {
-            kernel: facts.kernel.release.text().to_string(),
-            mmu: facts.kvm.mmu.known().map_or("unknown", |mmu| mmu.name()).to_owned(),
-            cpu: facts.cpu.model.text().to_string(),
-            cpus: std::thread::available_parallelism().map_or(0, |n| n.get() as u64),
-        },
-        setup: Setup {
-            vcpus: config.vcpus as u64,
-            host_writers: config.host_writers as u64,
-            memory_bytes: config.pages * PAGE_SIZE,
-        },
+        host: Host::of(facts),
+        setup: Setup::of(config),
         interrupted,
         scenarios,
         notes,

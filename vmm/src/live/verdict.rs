@@ -109,6 +109,7 @@ pub(super) fn conclude(scenario: &Scenario, config: &Config, run: Run<'_>) -> Sc
         check_us,
         kvm,
         storm: None,
+        litmus: None,
         remarks: remarks.into_iter().map(str::to_owned).collect(),
         violations,
         replay: replay(scenario, config, Some(layout), seconds),

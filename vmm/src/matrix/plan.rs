@@ -87,8 +87,7 @@ impl Machines {
 
 impl MatrixPlan<'_> {
     pub(super) fn pairs(&self) -> Vec<Pair> {
-        let pair = |scenario: &Scenario| Pair { ops: scenario.name(), backing: scenario.backing.name().to_owned() };
-        self.scenarios.iter().map(pair).collect()
+        self.scenarios.iter().map(Pair::from).collect()
     }
 
     pub(super) fn setup(&self) -> MatrixSetup {

@@ -38,6 +38,8 @@ pub enum Oracle {
     Freshness,
     /// No write lands once write access was taken away.
     Permission,
+    /// A litmus test ends in no state that its model does not allow.
+    Litmus,
     /// Every vCPU makes progress.
     Progress,
     /// The kernel does not complain.
@@ -56,6 +58,7 @@ impl Oracle {
             Self::ThirdThread => "third-thread",
             Self::Freshness => "freshness",
             Self::Permission => "permission",
+            Self::Litmus => "litmus",
             Self::Progress => "progress",
             Self::Kernel => "kernel",
             Self::Vacuity => "vacuity",

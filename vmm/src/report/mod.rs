@@ -27,7 +27,8 @@ pub use format::{Format, UnknownFormat, render};
 pub use human::HumanOptions;
 pub use storm::{Held, StormResult};
 
-use crate::{machine::Sample, migration::Figures, oracle::Violation};
+use crate::{host::facts::Facts, live::Config, machine::Sample, migration::Figures, oracle::Violation};
+use nostale_notifier::addr::PAGE_SIZE;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::{borrow::Cow, fmt};
 use test::{Ending, Test};
@@ -126,6 +127,18 @@ pub struct Host {
     pub cpus: u64,
 }
 
+impl Host {
+    /// This one.
+    pub(crate) fn of(facts: &Facts) -> Self {
+        Self {
+            kernel: facts.kernel.release.text().to_string(),
+            mmu: facts.kvm.mmu.known().map_or("unknown", |mmu| mmu.name()).to_owned(),
+            cpu: facts.cpu.model.text().to_string(),
+            cpus: std::thread::available_parallelism().map_or(0, |n| n.get() as u64),
+        }
+    }
+}
+
 /// How a run was set up: what replays it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Setup {
@@ -135,6 +148,17 @@ pub struct Setup {
     pub host_writers: u64,
     /// Guest memory under test.
     pub memory_bytes: u64,
+}
+
+impl Setup {
+    /// That of a run.
+    pub(crate) const fn of(config: &Config) -> Self {
+        Self {
+            vcpus: config.vcpus as u64,
+            host_writers: config.host_writers as u64,
+            memory_bytes: config.pages * PAGE_SIZE,
+        }
+    }
 }
 
 /// What one operation of a scenario did.
@@ -218,6 +242,9 @@ pub struct ScenarioResult {
     /// The rounds, of a storm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storm: Option<StormResult>,
+    /// The final states, of a litmus test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub litmus: Option<Box<litmus::TestResult>>,
     /// What is worth knowing of the host, though no rule was broken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
@@ -261,6 +288,7 @@ impl ScenarioResult {
             check_us: 0.0,
             kvm: Sample::default(),
             storm: None,
+            litmus: None,
             remarks: Vec::new(),
             violations: Vec::new(),
             replay,

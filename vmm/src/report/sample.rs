@@ -46,6 +46,7 @@ pub(crate) fn scenario(name: &str, backing: &str, verdict: Verdict) -> ScenarioR
         check_us: 1200.0,
         kvm: Sample::default(),
         storm: None,
+        litmus: None,
         remarks: Vec::new(),
         violations: Vec::new(),
         replay: format!("nostale run --ops {name} --backing {backing} --seed 0x5eed"),

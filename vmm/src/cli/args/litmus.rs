@@ -2,7 +2,7 @@
 
 use super::{
     super::size::{parse_seconds, parse_seed},
-    Memory,
+    MachineOptions, Memory,
 };
 use clap::{Args, ValueEnum};
 use std::{path::PathBuf, time::Duration};
@@ -46,6 +46,12 @@ pub(in super::super) struct LitmusOptions {
     /// See a test fail on KVM: the guest keeps the page that was mapped first, whatever the host does
     #[arg(long, value_enum, value_name = "FAULT")]
     pub(in super::super) plant: Option<Fault>,
+    /// Run on KVM in another kernel, which is booted in QEMU: a Debian version (6.1, 6.12.95, fetched with apt), a .deb, a directory, or
+    /// a bzImage, with :DIR for its modules
+    #[arg(long, value_name = "NAME|PATH", conflicts_with_all = ["on", "ordering", "memory_model", "workers", "plant"])]
+    pub(in super::super) kernel: Option<String>,
+    #[command(flatten, next_help_heading = "The machine of --kernel")]
+    pub(in super::super) machine: MachineOptions,
     /// Stop exploring where a test has more states than this
     #[arg(long, value_name = "N", default_value_t = 1 << 22, value_parser = clap::value_parser!(u64).range(1..))]
     pub(in super::super) max_states: u64,

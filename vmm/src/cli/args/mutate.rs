@@ -3,7 +3,7 @@
 use super::MachineOptions;
 use crate::cli::size::{Size, parse_seconds, parse_seed};
 use clap::Args;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 pub(super) const STATUS: &str = "\
 Exit status:
@@ -30,6 +30,9 @@ pub(in crate::cli) struct MutateOptions {
     /// Kinds of guest memory to choose scenarios from
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(in crate::cli) backing: Option<Vec<String>>,
+    /// Litmus tests take the place of scenarios: files, or directories of which all *.nst files that run on KVM are taken
+    #[arg(long, value_delimiter = ',', value_name = "FILE|DIR", conflicts_with_all = ["ops", "backing"])]
+    pub(in crate::cli) litmus: Vec<PathBuf>,
     /// vCPUs of each guest [default: 2, and 4 for mutants of KVM, whose races want vCPUs that are interrupted anywhere]
     #[arg(long, value_name = "N")]
     pub(in crate::cli) vcpus: Option<usize>,

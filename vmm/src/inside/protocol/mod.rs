@@ -8,7 +8,7 @@ pub(super) mod request;
 mod symbols;
 
 pub use line::{BadLine, Decoded, Decoder, Sender};
-pub use request::{BadRequest, Pair, Plan, RunRequest};
+pub use request::{BadRequest, LitmusText, Pair, Plan, RunRequest};
 pub use symbols::{Collector as SymbolsCollector, Error as SymbolsError, Packer};
 
 use crate::report::{RunReport, ScenarioResult, Verdict};

@@ -4,9 +4,10 @@ use crate::machine::{Layout, UnknownLayout};
 use crate::{
     host::facts::Facts,
     live::{self, Choices, Config, Impossible, PlanError, Plant, Scenario, UnknownPlant},
+    memory::Backing,
 };
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 use thiserror::Error;
 
 /// Which scenarios.
@@ -59,6 +60,30 @@ pub struct RunRequest {
     pub layout: Option<String>,
     /// Violations of each scenario that are sent with all their details; more are counted.
     pub violations_kept: usize,
+    /// Litmus tests that take the place of scenarios: all of them, or those that the plan's pairs name.
+    #[serde(default)]
+    pub litmus: Vec<LitmusText>,
+    /// Instances of each litmus test; otherwise each has its share of the time.
+    #[serde(default)]
+    pub litmus_runs: Option<u64>,
+}
+
+/// A litmus test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LitmusText {
+    /// The file, as the user calls it.
+    pub path: String,
+    /// What is in it.
+    pub text: String,
+}
+
+impl LitmusText {
+    /// What it is called among scenarios.
+    #[must_use]
+    pub fn pair(&self) -> Pair {
+        let stem = Path::new(&self.path).file_stem().map_or_else(|| self.path.clone(), |stem| stem.to_string_lossy().into_owned());
+        Pair { ops: format!("litmus:{stem}"), backing: Backing::MEMFD.name().to_owned() }
+    }
 }
 
 impl Default for RunRequest {
@@ -76,6 +101,8 @@ impl Default for RunRequest {
             until_violation: false,
             layout: None,
             violations_kept: 4,
+            litmus: Vec::new(),
+            litmus_runs: None,
         }
     }
 }
@@ -98,6 +125,9 @@ pub enum BadRequest {
     /// No time.
     #[error("{0} seconds: not a time")]
     Seconds(f64),
+    /// A litmus test that did not come along.
+    #[error("there is no litmus test {0}")]
+    Litmus(String),
 }
 
 /// A request that was understood.
@@ -111,11 +141,15 @@ pub(in crate::inside) struct Understood {
 impl RunRequest {
     /// What it means on this machine.
     pub(in crate::inside) fn understand(&self, facts: &Facts) -> Result<Understood, BadRequest> {
-        let time = |seconds| Duration::try_from_secs_f64(seconds).map_err(|_| BadRequest::Seconds(seconds));
         let plan = match &self.plan {
             Plan::Lists { ops, backing } => live::plan(ops.as_deref(), backing.as_deref())?,
             Plan::Pairs(pairs) => pairs.iter().map(Pair::scenarios).collect::<Result<Vec<_>, _>>()?.concat(),
         };
+        Ok(Understood { plan, config: self.config(facts)?, time: time(self.seconds)? })
+    }
+
+    /// How it is to be run on this machine.
+    pub(in crate::inside) fn config(&self, facts: &Facts) -> Result<Config, BadRequest> {
         let choices = Choices {
             vcpus: self.vcpus,
             host_writers: self.host_writers,
@@ -127,7 +161,33 @@ impl RunRequest {
             until_violation: self.until_violation,
             layout: self.layout.as_deref().map(str::parse::<Layout>).transpose()?,
         };
-        Ok(Understood { plan, config: choices.config(facts)?, time: time(self.seconds)? })
+        Ok(choices.config(facts)?)
+    }
+}
+
+fn time(seconds: f64) -> Result<Duration, BadRequest> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| BadRequest::Seconds(seconds))
+}
+
+impl RunRequest {
+    /// The litmus tests that are to run, in the order of the plan, and the time for each.
+    pub(in crate::inside) fn litmus(&self) -> Result<(Vec<&LitmusText>, Duration), BadRequest> {
+        let named = |pair: &Pair| {
+            let found = self.litmus.iter().find(|test| test.pair() == *pair);
+            found.ok_or_else(|| BadRequest::Litmus(format!("{} on {}", pair.ops, pair.backing)))
+        };
+        let tests = match &self.plan {
+            Plan::Lists { .. } => self.litmus.iter().collect(),
+            Plan::Pairs(pairs) => pairs.iter().map(named).collect::<Result<Vec<_>, _>>()?,
+        };
+        let each = time(self.seconds / tests.len().max(1) as f64)?;
+        Ok((tests, each))
+    }
+}
+
+impl From<&Scenario> for Pair {
+    fn from(scenario: &Scenario) -> Self {
+        Self { ops: scenario.name(), backing: scenario.backing.name().to_owned() }
     }
 }
 
@@ -140,7 +200,6 @@ impl Pair {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     fn understand(change: impl FnOnce(&mut RunRequest)) -> Result<Understood, String> {
         let mut request = RunRequest { memory_bytes: 1 << 20, ..RunRequest::default() };
@@ -166,6 +225,21 @@ mod tests {
         .expect("two scenarios");
         assert_eq!(some.plan.iter().map(Scenario::to_string).collect::<Vec<_>>(), ["mremap+migrate on anon", "remap on memfd"]);
         assert_eq!((some.config.pages, some.config.seed, some.config.until_violation), (256, u64::MAX, true));
+    }
+
+    #[test]
+    fn litmus_tests_are_found_by_the_names_they_have_among_scenarios() {
+        let text = |path: &str| LitmusText { path: path.to_owned(), text: String::new() };
+        let mut request = RunRequest { litmus: vec![text("a/one.nst"), text("-")], seconds: 4.0, ..RunRequest::default() };
+        let names = |request: &RunRequest| match request.litmus() {
+            Ok((tests, each)) => (tests.iter().map(|test| test.path.clone()).collect(), each.as_secs_f64()),
+            Err(error) => (vec![error.to_string()], 0.0),
+        };
+        assert_eq!(names(&request), (vec!["a/one.nst".to_owned(), "-".to_owned()], 2.0));
+        request.plan = Plan::Pairs(vec![pair("litmus:one", "memfd"); 4]);
+        assert_eq!(names(&request), (vec!["a/one.nst".to_owned(); 4], 1.0));
+        request.plan = Plan::Pairs(vec![pair("litmus:two", "memfd")]);
+        assert_eq!(names(&request), (vec!["there is no litmus test litmus:two on memfd".to_owned()], 0.0));
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Settings {
     pub control_seconds: f64,
     /// Everything random comes from here.
     pub seed: u64,
+    /// What was asked for instead of scenarios: files and directories of litmus tests.
+    pub litmus: Vec<String>,
 }
 
 /// What one scenario reaches.

@@ -223,6 +223,9 @@ fn replay(campaign: &Campaign<'_>, id: &str) -> String {
         ops.iter().for_each(|ops| add("ops", &ops.join(",")));
         backing.iter().for_each(|backing| add("backing", &backing.join(",")));
     }
+    if !settings.litmus.is_empty() {
+        add("litmus", &quoted(&settings.litmus.join(",")));
+    }
     if request.vcpus == Some(settings.kvm_vcpus) {
         add("vcpus", &settings.kvm_vcpus.to_string());
     }

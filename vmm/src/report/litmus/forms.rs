@@ -20,7 +20,8 @@ pub(super) fn notes(report: &LitmusReport) -> Vec<String> {
             .iter()
             .map(|never| format!("{} {}: allowed, never seen on {}: {}", test.path, test.name(), never.on, never.state))
     });
-    cut.into_iter().chain(never).collect()
+    let alarms = report.alarms.iter().map(|alarm| format!("kernel: {alarm}"));
+    cut.into_iter().chain(alarms).chain(never).collect()
 }
 
 fn of_test(test: &TestResult) -> Test<'_> {

@@ -21,6 +21,7 @@ pub(super) fn render(report: &LitmusReport, options: &Options) -> String {
         format!("{}{variant}: {}", error.path, error.message)
     });
     parts.push(broken.flat_map(|line| hanging("not run: ", &line, width)).collect());
+    parts.push(report.alarms.iter().flat_map(|alarm| hanging("kernel: ", &clean(alarm), width)).collect());
     parts.push(vec![summary(report, options.color)]);
     parts.retain(|part| !part.is_empty());
     parts.into_iter().map(|part| part.join("\n") + "\n").collect::<Vec<_>>().join("\n")
@@ -74,13 +75,13 @@ fn cells(test: &TestResult, row: &StateRow, color: bool) -> Vec<String> {
     cells.resize(test.columns.len(), "-".to_owned());
     let times = row.times();
     let is_bad = row.violates.is_some();
-    let style = match (row.model, is_bad, times) {
+    let style = match (&*row.model, is_bad, times) {
         ("allowed", false, _) => Style::new(),
         ("allowed", true, _) => AnsiColor::Yellow.on_default(),
         (_, _, 0) => Style::new().dimmed(),
         _ => AnsiColor::Red.on_default().bold(),
     };
-    cells.push(paint::painted(row.model, style, color));
+    cells.push(paint::painted(&row.model, style, color));
     for seen in row.soft.iter().chain(&row.kvm) {
         let rate = if seen.times == 0 { "-".to_owned() } else { per_million(seen.per_million) };
         cells.extend([units::count(seen.times), rate, seen.first_us.map_or("-".to_owned(), units::microseconds)]);
@@ -149,6 +150,8 @@ fn summary(report: &LitmusReport, color: bool) -> String {
         (Verdict::Bounded, "that were not explored to the end"),
         (Verdict::Vacuous, "that were vacuous on real KVM"),
     ];
+    let kernel = report.host.iter().filter(|_| report.tests.iter().any(|test| test.kvm.is_some()));
+    let kernel: String = kernel.map(|host| format!(" of {} ({})", clean(&host.kernel), host.mmu)).collect();
     let count = |verdict| report.tests.iter().filter(|test| test.verdict == verdict).count();
     let exceptions = kinds.into_iter().filter(|(verdict, _)| count(*verdict) > 0);
     let mut exceptions: Vec<_> = exceptions
@@ -164,7 +167,7 @@ fn summary(report: &LitmusReport, color: bool) -> String {
     let ran = |instances: u64, place: &str| {
         if instances > 0 { format!("; {} instances on {place}", units::count(instances)) } else { String::new() }
     };
-    let ran = ran(soft, "soft") + &ran(kvm, "kvm");
+    let ran = ran(soft, "soft") + &ran(kvm, &format!("kvm{kernel}"));
     let (orderings, tests) = (report.tests.len(), files.len());
     let s = |n: usize| if n == 1 { "" } else { "s" };
     format!(

@@ -1,6 +1,8 @@
 //! From what is allowed and what was seen to a result.
 
-use super::{Explored, NeverSeen, Ran, RanOnKvm, ShapeShare, Sighting, StateRow, TestResult, Verdict};
+use super::{
+    Explored, NeverSeen, ParameterYield, Ran, RanOnKvm, ShapeShare, Sighting, StateRow, TestResult, ValueYield, Verdict,
+};
 use crate::litmus as kvm;
 use nostale_notifier::{
     lang::ast::Expected,
@@ -10,7 +12,7 @@ use nostale_notifier::{
     },
     model::Observed,
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 /// What is known of a test under one ordering.
 pub struct Case<'a> {
@@ -58,14 +60,14 @@ pub fn test(case: &Case<'_>) -> TestResult {
     let (verdict, reason) = judge(case, &states, exhausted);
     let missing = |on, seen: fn(&StateRow) -> Option<&Sighting>| {
         let rows = states.iter().filter(move |row| row.model == "allowed" && seen(row).is_some_and(|seen| seen.times == 0));
-        rows.map(move |row| NeverSeen { on, state: row.state.clone() })
+        rows.map(move |row| NeverSeen { on: Cow::Borrowed(on), state: row.state.clone() })
     };
     let never_seen = missing("soft", |row| row.soft.as_ref()).chain(missing("kvm", |row| row.kvm.as_ref())).collect();
     TestResult {
         path: case.path.to_owned(),
         model: case.model.to_owned(),
         variant: case.variant.to_owned(),
-        memory_model: case.memory_model,
+        memory_model: case.memory_model.into(),
         verdict,
         reason,
         never_seen,
@@ -73,7 +75,7 @@ pub fn test(case: &Case<'_>) -> TestResult {
         states,
         explored: Some(Explored { states: case.allowed.states, exhausted, seconds: case.explored.as_secs_f64() }),
         soft: case.soft.map(ran),
-        kvm: case.on_kvm().map(ran_on_kvm),
+        kvm: case.on_kvm().map(|run| ran_on_kvm(run, &outcomes)),
         kvm_skipped: case.kvm.as_ref().and_then(|run| run.as_ref().err().cloned()),
         replay: case.replay.clone(),
     }
@@ -95,13 +97,13 @@ fn row(case: &Case<'_>, outcome: &Outcome) -> StateRow {
     let violates = known.or_else(|| others.clone().find_map(|(_, allowed)| allowed.outcomes.get(outcome)));
     StateRow {
         state: outcome.shown(case.columns).to_string(),
-        end,
+        end: end.into(),
         values,
-        model: match (known, case.allowed.bound) {
+        model: Cow::Borrowed(match (known, case.allowed.bound) {
             (Some(_), _) => "allowed",
             (None, None) => "forbidden",
             (None, Some(_)) => "unknown",
-        },
+        }),
         allowed_under: if known.is_some() { Vec::new() } else { others.map(|(name, _)| (*name).to_owned()).collect() },
         violates: violates.and_then(|known| known.violates.clone()),
         soft: case.soft.map(|run| of_soft(run, run.tally.get(outcome))),
@@ -177,14 +179,33 @@ fn share(rounds: &Rounds) -> ShapeShare {
     }
 }
 
-fn ran_on_kvm(run: &kvm::Run) -> RanOnKvm {
+fn ran_on_kvm(run: &kvm::Run, outcomes: &BTreeSet<&Outcome>) -> RanOnKvm {
     let seconds = run.elapsed.as_secs_f64();
+    let times = |parameter: usize, value: usize| {
+        let seen = outcomes.iter().map(|outcome| run.tally.get(*outcome));
+        seen.map(|seen| seen.map_or(0, |seen| seen.by_value[parameter][value])).collect()
+    };
+    let values = |parameter: kvm::Parameter| {
+        let at = parameter as usize;
+        let all = parameter.values().iter().enumerate().map(|(value, name)| ValueYield {
+            value: (*name).to_owned(),
+            instances: run.by_value[at][value],
+            times: times(at, value),
+        });
+        all.filter(|value| value.instances > 0).collect()
+    };
+    let parameters = kvm::Parameter::ALL.into_iter();
+    let parameters =
+        parameters.map(|parameter| ParameterYield { parameter: parameter.name().to_owned(), values: values(parameter) });
     RanOnKvm {
         instances: run.instances,
         seconds,
         instances_per_second: run.instances as f64 / seconds.max(f64::MIN_POSITIVE),
-        operations: run.operations,
+        operations: run.calls,
+        operations_done: run.operations,
         installs: run.kvm.installs(),
         invalidations: run.kvm.invalidations(),
+        // Where there was no choice, nothing was found out.
+        parameters: parameters.filter(|parameter| parameter.values.len() > 1).collect(),
     }
 }

@@ -7,8 +7,9 @@ mod judge;
 
 pub use judge::{Case, test};
 
-use super::{Format, check::Unchecked, json, junit, ktap};
-use serde::Serialize;
+use super::{Format, Host, check::Unchecked, json, junit, ktap};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Exit status of a run in which something was seen that is not allowed, or allowed that is not to be.
 const WRONG: u8 = 1;
@@ -27,12 +28,18 @@ pub struct Options {
 }
 
 /// All tests of a call.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LitmusReport {
     /// Version of this schema.
     pub version: u32,
     /// Where the choices came from.
     pub seed: u64,
+    /// Where real threads ran.
+    #[serde(default)]
+    pub host: Option<Host>,
+    /// What a kernel under test complained of meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<String>,
     /// Each test under each ordering and memory model.
     pub tests: Vec<TestResult>,
     /// What could not be run.
@@ -42,7 +49,7 @@ pub struct LitmusReport {
 }
 
 /// A test under one ordering and memory model.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TestResult {
     /// The file.
     pub path: String,
@@ -51,7 +58,7 @@ pub struct TestResult {
     /// The ordering; `default` where the file has none.
     pub variant: String,
     /// `sc`, `tso` or `weak`: which states are allowed.
-    pub memory_model: &'static str,
+    pub memory_model: Cow<'static, str>,
     /// What it came to.
     pub verdict: Verdict,
     /// Why, unless it is as it should be.
@@ -75,7 +82,7 @@ pub struct TestResult {
 }
 
 /// What a test came to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Whatever was seen is allowed, and what is allowed is what the file expects.
@@ -91,25 +98,25 @@ pub enum Verdict {
 }
 
 /// A state that is allowed and was not seen.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NeverSeen {
     /// Where: `soft` or `kvm`.
-    pub on: &'static str,
+    pub on: Cow<'static, str>,
     /// The state.
     pub state: String,
 }
 
 /// A final state.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StateRow {
     /// In words.
     pub state: String,
     /// How it ends: `finished`, `failed`, `stuck` or `endless`.
-    pub end: &'static str,
+    pub end: Cow<'static, str>,
     /// The values of the columns, of a state that is finished.
     pub values: Vec<String>,
     /// `allowed`, `forbidden`, or `unknown` where not all was explored.
-    pub model: &'static str,
+    pub model: Cow<'static, str>,
     /// Orderings of the same file under which it is allowed, where it is forbidden here.
     pub allowed_under: Vec<String>,
     /// What such a state violates.
@@ -129,7 +136,7 @@ impl StateRow {
 }
 
 /// How often a state was seen.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sighting {
     /// Instances that ended so.
     pub times: u64,
@@ -137,12 +144,12 @@ pub struct Sighting {
     pub per_million: f64,
     /// When the first was seen, from the beginning of the run; none if none was.
     pub first_us: Option<f64>,
-    /// The shape of rounds that brought it up most often.
+    /// The shape of rounds that brought it up most often; on real KVM, what brings it up at least twice as often as anything else.
     pub best_shape: Option<String>,
 }
 
 /// What was explored.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Explored {
     /// States of the model.
     pub states: u64,
@@ -153,7 +160,7 @@ pub struct Explored {
 }
 
 /// A run by real threads.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ran {
     /// Instances.
     pub instances: u64,
@@ -166,7 +173,7 @@ pub struct Ran {
 }
 
 /// A run on real KVM.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RanOnKvm {
     /// Instances.
     pub instances: u64,
@@ -176,14 +183,40 @@ pub struct RanOnKvm {
     pub instances_per_second: f64,
     /// System calls of the operations.
     pub operations: u64,
+    /// Those of them that did something.
+    #[serde(default)]
+    pub operations_done: u64,
     /// Translations that KVM installed meanwhile.
     pub installs: u64,
     /// Invalidations that hit it.
     pub invalidations: u64,
+    /// In what rounds differed, and what came of it.
+    #[serde(default)]
+    pub parameters: Vec<ParameterYield>,
+}
+
+/// Something in which rounds on real KVM differ.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ParameterYield {
+    /// Its name.
+    pub parameter: String,
+    /// Those of its values that there were.
+    pub values: Vec<ValueYield>,
+}
+
+/// A value of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ValueYield {
+    /// Its name.
+    pub value: String,
+    /// Instances of rounds with it.
+    pub instances: u64,
+    /// How many of them ended in each state: in the order of the states of the test.
+    pub times: Vec<u64>,
 }
 
 /// A shape of rounds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ShapeShare {
     /// What it is like.
     pub shape: String,
@@ -197,7 +230,7 @@ impl TestResult {
     /// Variant and memory model: its name among those of its file.
     #[must_use]
     pub fn name(&self) -> String {
-        match self.memory_model {
+        match &*self.memory_model {
             "sc" => self.variant.clone(),
             other => format!("{} under {other}", self.variant),
         }
@@ -225,7 +258,7 @@ impl LitmusReport {
         let any = |verdict| self.tests.iter().any(|test| test.verdict == verdict);
         if !self.errors.is_empty() {
             BROKEN
-        } else if any(Verdict::Forbidden) || any(Verdict::Unexpected) {
+        } else if any(Verdict::Forbidden) || any(Verdict::Unexpected) || !self.alarms.is_empty() {
             WRONG
         } else if self.interrupted || any(Verdict::Bounded) || any(Verdict::Vacuous) {
             UNPROVED

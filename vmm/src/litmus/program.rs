@@ -44,6 +44,12 @@ pub enum Unsuited {
     /// A page that migrates is used otherwise.
     #[error("{0} migrates pages that are not at that address alone")]
     Shared(String),
+    /// A thread of the host that writes where it may not.
+    #[error("{0} writes at an address that is read-only for a while, which would kill it")]
+    Forbidden(String),
+    /// Nobody gives write access back.
+    #[error("{0} leaves an address read-only, at which a guest may wait to write")]
+    LeftReadOnly(String),
     /// Something is observed that is inside the machine.
     #[error("{0} cannot be seen from outside: observe flags, local variables, and pages that no contents have left")]
     Inside(String),
@@ -93,6 +99,8 @@ pub(super) enum Deed {
     Remap(usize),
     /// The contents get another page of memory.
     Migrate,
+    /// Write access goes, or comes back.
+    Protect { writable: bool },
 }
 
 /// A thread.
@@ -126,6 +134,7 @@ pub(super) struct Test<'m> {
     tlb: Option<VarId>,
     spte: Option<VarId>,
     migrated: Option<VarId>,
+    readonly: Option<VarId>,
     /// By element of the model.
     places: Vec<Option<Where>>,
     offsets: Vec<usize>,
@@ -142,7 +151,7 @@ impl<'m> Test<'m> {
         let offsets: Vec<usize> =
             model.vars.iter().scan(0, |next, var| Some(std::mem::replace(next, *next + var.elements.len()))).collect();
         let (data, pte, tlb, spte) = (named("page.data"), named("virt.pte"), named("virt.tlb"), named("virt.spte"));
-        let migrated = named("virt.migrated");
+        let (migrated, readonly) = (named("virt.migrated"), named("virt.readonly"));
         let elements = |var: Option<VarId>| var.map_or(&[][..], |var| &model.vars[var.0 as usize].elements);
         let reference = |value: i32| usize::try_from(value - 1).ok();
         let first: Option<Vec<usize>> = elements(pte).iter().map(|element| reference(element.init)).collect();
@@ -163,6 +172,7 @@ impl<'m> Test<'m> {
             tlb,
             spte,
             migrated,
+            readonly,
             places: Vec::new(),
             offsets,
             line: 0,
@@ -177,13 +187,18 @@ impl<'m> Test<'m> {
         Ok(this)
     }
 
+    /// What there is of the machine, inside it or to be asked of it.
+    const fn standard(&self) -> [Option<VarId>; 6] {
+        [self.data, self.pte, self.tlb, self.spte, self.migrated, self.readonly]
+    }
+
     /// Gives every flag and local variable its word.
     fn lay_out(&mut self) -> Result<(), Unsuited> {
         let mut own = vec![0; self.model.threads.len()];
         for (id, var) in (0u32..).zip(&self.model.vars) {
             for element in &var.elements {
                 let place = match var.role {
-                    _ if [self.data, self.pte, self.tlb, self.spte, self.migrated].contains(&Some(VarId(id))) => None,
+                    _ if self.standard().contains(&Some(VarId(id))) => None,
                     Role::Local(thread) => {
                         let next = &mut own[thread.0 as usize];
                         *next += 1;
@@ -275,11 +290,15 @@ impl<'m> Test<'m> {
                 if let Deed::Remap(page) = deed {
                     self.last[address] = page;
                 }
-                self.named[address] = page;
+                self.named[address] = page.unwrap_or(self.named[address]);
                 sides.insert(false);
                 parts.push(Part::Deed { address, deed });
                 continue;
             }
+            let protects = |address: usize| {
+                let mut deeds = self.model.steps.iter().filter_map(|step| self.deed(step, "").ok().flatten());
+                deeds.any(|(other, _, deed)| other == address && matches!(deed, Deed::Protect { .. }))
+            };
             let mut accesses = Vec::new();
             self.accesses(&step.actions, &mut accesses, &step.text)?;
             let shared: Vec<_> = accesses.iter().filter(|(place, _)| !matches!(place, Where::Own(_))).collect();
@@ -288,8 +307,9 @@ impl<'m> Test<'m> {
             if !(shared.len() <= 1 || one_place && shared.len() == 2 && increments(&step.actions)) {
                 return Err(Unsuited::Accesses { thread: name, step: step.text.clone() });
             }
-            for (place, _) in shared {
+            for (place, writes) in shared {
                 match place {
+                    Where::Host(address) if *writes && protects(*address) => return Err(Unsuited::Forbidden(name)),
                     Where::Guest(_) => _ = sides.insert(true),
                     Where::Host(_) | Where::Page(_) => _ = sides.insert(false),
                     Where::Board(_) | Where::Own(_) => {}
@@ -303,26 +323,40 @@ impl<'m> Test<'m> {
         if sides.len() > 1 {
             return Err(Unsuited::BothSides(name));
         }
+        let mut readonly = BTreeSet::new();
+        for part in &parts {
+            match part {
+                Part::Deed { address, deed: Deed::Protect { writable: false } } => _ = readonly.insert(*address),
+                // A new mapping may be written.
+                Part::Deed { address, deed: Deed::Protect { writable: true } | Deed::Remap(_) } => _ = readonly.remove(address),
+                Part::Deed { .. } | Part::Code(_) => {}
+            }
+        }
+        if !readonly.is_empty() {
+            return Err(Unsuited::LeftReadOnly(name));
+        }
         let side = if sides.contains(&true) { Side::Guest } else { Side::Host };
         Ok(Thread { id, side, parts })
     }
 
-    /// The system call that a step is, if it is one: its address, and the page that the model has there then.
-    fn deed(&self, step: &Step, thread: &str) -> Result<Option<(usize, usize, Deed)>, Unsuited> {
+    /// The system call that a step is, if it is one: its address, and the page that the model has there then if that is another one.
+    fn deed(&self, step: &Step, thread: &str) -> Result<Option<(usize, Option<usize>, Deed)>, Unsuited> {
         let wrong = || Unsuited::Operation { thread: thread.to_owned(), step: step.text.clone() };
         let mut found = None;
         for action in &step.actions {
             if let Action::Set(place, value) = action
-                && [self.pte, self.tlb, self.spte, self.migrated].contains(&Some(place.var))
+                && self.standard().contains(&Some(place.var))
+                && Some(place.var) != self.data
             {
-                let (Some(address), Expr::Const(page)) = (self.number(place), value) else { return Err(wrong()) };
-                let page = usize::try_from(*page - 1).map_err(|_| wrong())?;
+                let (Some(address), Expr::Const(value)) = (self.number(place), value) else { return Err(wrong()) };
+                let page = || usize::try_from(*value - 1).map_err(|_| wrong());
                 let deed = match Some(place.var) {
-                    var if var == self.pte => Deed::Remap(page),
-                    var if var == self.migrated => Deed::Migrate,
+                    var if var == self.pte => (address, Some(page()?), Deed::Remap(page()?)),
+                    var if var == self.migrated => (address, Some(page()?), Deed::Migrate),
+                    var if var == self.readonly => (address, None, Deed::Protect { writable: *value == 0 }),
                     _ => return Err(wrong()),
                 };
-                if found.replace((address, page, deed)).is_some() {
+                if found.replace(deed).is_some() {
                     return Err(wrong());
                 }
             }
@@ -337,7 +371,7 @@ impl<'m> Test<'m> {
         for step in &self.model.steps {
             let thread = &self.model.threads[step.thread.0 as usize].name;
             if let Some((address, page, deed)) = self.deed(step, thread)? {
-                of[address].insert(page);
+                of[address].extend(page);
                 migrating.extend((deed == Deed::Migrate).then_some((address, thread)));
             }
         }

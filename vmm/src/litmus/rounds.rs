@@ -118,6 +118,7 @@ impl Rounds<'_> {
             Deed::Remap(page) => self.stage.remap(address, page, plan.shape.is_huge(), plan.bytes()).map(|()| true),
             Deed::Migrate if plan.shape.between_nodes() => self.stage.move_between(address, plan.bytes(), &self.nodes),
             Deed::Migrate => self.stage.collapse(address),
+            Deed::Protect { writable } => self.stage.protect(address, plan.bytes(), writable).map(|()| true),
         }
     }
 

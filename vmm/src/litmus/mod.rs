@@ -19,6 +19,8 @@ mod seen;
 mod session;
 mod shape;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 pub use program::Unsuited;
 pub use run::{Kvm, Options, Run, RunError, Seen};

@@ -46,6 +46,8 @@ pub(crate) fn trials(bench: &Bench) -> Vec<Trial> {
         trial("litmus::other_memory_models_are_for_the_model", None, memory_models),
         trial("litmus::out", None, out),
         trial("litmus::kvm", bench.no_kvm(), kvm),
+        trial("litmus::kvm_says_what_came_of_which_rounds", bench.no_kvm(), parameters),
+        trial("litmus::other_kernels_are_for_tests_that_run_there", None, elsewhere),
     ]
 }
 
@@ -169,4 +171,42 @@ fn kvm() -> Result<(), Failed> {
     ends_with(&output, 0)?;
     let report = json(&output)?;
     ensure(report["tests"][0]["kvm_skipped"].is_string(), || format!("{report}"))
+}
+
+fn parameters() -> Result<(), Failed> {
+    let (_, output) = litmus(REMAP, &["--on", "kvm", "--ordering", "start_end", "--format", "json"])?;
+    ends_with(&output, 0)?;
+    let report = json(&output)?;
+    let test = &report["tests"][0];
+    let (instances, states) = (test["kvm"]["instances"].as_u64(), test["states"].as_array().map_or(0, Vec::len));
+    let parameters = test["kvm"]["parameters"].as_array().cloned().unwrap_or_default();
+    ensure(parameters.iter().any(|parameter| parameter["parameter"] == "operation"), || format!("{test:#}"))?;
+    for parameter in &parameters {
+        let values = parameter["values"].as_array().cloned().unwrap_or_default();
+        let sum: u64 = values.iter().filter_map(|value| value["instances"].as_u64()).sum();
+        ensure(values.len() > 1 && Some(sum) == instances, || format!("{parameter}"))?;
+        let fits = |value: &Value| {
+            let times = value["times"].as_array().cloned().unwrap_or_default();
+            times.len() == states && times.iter().filter_map(Value::as_u64).sum::<u64>() == value["instances"].as_u64().unwrap_or(0)
+        };
+        ensure(values.iter().all(fits), || format!("{parameter}"))?;
+    }
+    Ok(())
+}
+
+fn elsewhere() -> Result<(), Failed> {
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let (_, output) = litmus(MESSAGE, &["--kernel", "6.1"])?;
+    ends_with(&output, 2)?;
+    ensure(said(&output).contains("none of these litmus tests runs on KVM"), || said(&output))?;
+    let (_, output) = litmus(REMAP, &["--kernel", "6.1", "--on", "soft"])?;
+    ends_with(&output, 2)?;
+    ensure(said(&output).contains("cannot be used with"), || said(&output))?;
+    let place = Place::new()?;
+    fs::create_dir(place.path().join("other"))?;
+    fs::write(place.path().join("m.nst"), REMAP)?;
+    fs::write(place.path().join("other/m.nst"), REMAP)?;
+    let output = place.nostale(&["mutate", "--kernel", "6.1", "--litmus", "."])?;
+    ends_with(&output, 2)?;
+    ensure(said(&output).contains("another test has that name"), || said(&output))
 }

@@ -7,7 +7,7 @@ use nostale_vmm::{
 };
 use serde_json::Value;
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, ExitCode, Output, Stdio},
 };
 
@@ -136,6 +136,41 @@ fn unreached() -> Result<(), Failed> {
     ensure(output.status.code() == Some(2) && text.contains("did you mean 'change_protection/both'?"), || format!("{output:?}"))
 }
 
+/// A litmus test runs in there, and its table names the kernel.
+fn litmus_allowed() -> Result<(), Failed> {
+    let place = tempfile::tempdir()?;
+    let mut command = Command::new(NOSTALE);
+    let options = ["--kernel", KERNEL, "--seconds", "1", "--seed", "0x5eed", "--quiet", "--format", "json"];
+    command.arg("litmus").arg(litmus_test("coherence-2-write-twice")).args(options).env("TMPDIR", place.path());
+    let output = command.stdin(Stdio::null()).output()?;
+    let shown = || format!("{output:?}");
+    ensure(output.status.code() == Some(0) && output.stderr.is_empty(), shown)?;
+    let report: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {output:?}"))?;
+    ensure(report["host"]["kernel"].as_str().is_some_and(|release| release.starts_with("6.1.")), shown)?;
+    let test = &report["tests"][0];
+    ensure(test["verdict"] == "agrees" && test["variant"] == "start_end", shown)?;
+    ensure(test["kvm"]["instances"].as_u64() > Some(0) && test["kvm"]["operations_done"].as_u64() > Some(0), shown)?;
+    let replay = test["replay"].as_str().unwrap_or_default();
+    ensure(replay.contains("--kernel 6.1 --seconds 1 --seed 0x5eed"), || replay.to_owned())
+}
+
+/// In a kernel that replaces mappings and tells nobody, it ends in a state that is forbidden.
+fn litmus_forbidden() -> Result<(), Failed> {
+    let place = tempfile::tempdir()?;
+    let mut command = Command::new(NOSTALE);
+    command.args(["mutate", "--kernel", KERNEL, "--quiet", "--format", "json", "--seed", "0x5eed", "--afresh"]);
+    command.args(["--only", "unmap_vmas/both", "--litmus"]).arg(litmus_test("coherence-2-write-twice"));
+    let mutant = mutant(&command.env("TMPDIR", place.path()).stdin(Stdio::null()).output()?, 0)?;
+    let shown = || format!("{mutant:#}");
+    ensure(mutant["fate"] == "killed" && mutant["killed_by"]["oracle"] == "litmus", shown)?;
+    ensure(mutant["killed_by"]["scenario"] == "litmus:coherence-2-write-twice", shown)?;
+    ensure(mutant["replay"].as_str().is_some_and(|line| line.contains(" --litmus ")), shown)
+}
+
+fn litmus_test(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("litmus/{name}.nst"))
+}
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // A machine loads two CPUs.
@@ -154,6 +189,8 @@ fn main() -> ExitCode {
         trial("panic", panic),
         trial("mutant-killed", killed),
         trial("mutant-unreached", unreached),
+        trial("litmus-allowed", litmus_allowed),
+        trial("litmus-forbidden", litmus_forbidden),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }

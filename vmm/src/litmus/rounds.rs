@@ -243,7 +243,8 @@ impl Rounds<'_> {
             }
         }
         for (page, value) in test.contents.iter().enumerate() {
-            (0..plan.instances).for_each(|instance| self.stage.set_page(page, huge, plan.at(instance), *value));
+            let set = |instance| self.stage.page_word(page, huge, plan.at(instance)).store(*value as u32, Relaxed);
+            (0..plan.instances).for_each(set);
         }
         let lines = |first: usize, values: &[i32]| {
             for (word, value) in values.iter().enumerate() {
@@ -270,7 +271,9 @@ impl Rounds<'_> {
     /// What an instance has come to.
     fn word(&self, place: Where, owner: Option<ThreadId>, instance: usize, plan: &Plan) -> i32 {
         let line = match (place, owner) {
-            (Where::Page(page), _) => return self.stage.page_word(page, plan.shape.is_huge(), plan.at(instance)),
+            (Where::Page(page), _) => {
+                return self.stage.page_word(page, plan.shape.is_huge(), plan.at(instance)).load(Relaxed) as i32;
+            }
             (Where::Own(_), Some(thread)) => (1 + thread.0 as usize) * MOST_INSTANCES + instance,
             _ => instance,
         };

@@ -193,14 +193,9 @@ impl Stage {
         whole.part(0, bytes as u64 / PAGE_SIZE).unwrap_or(whole)
     }
 
-    /// Writes a word of a page, through the mapping that stays.
-    pub(super) fn set_page(&self, page: usize, huge: bool, offset: usize, value: i32) {
-        self.witness.word(self.offset(page, huge) + offset).store(value as u32, SeqCst);
-    }
-
-    /// Reads a word of a page.
-    pub(super) fn page_word(&self, page: usize, huge: bool, offset: usize) -> i32 {
-        self.witness.word(self.offset(page, huge) + offset).load(SeqCst) as i32
+    /// A word of a page, through the mapping that stays. Rounds begin and end at a barrier, which orders what is done in between.
+    pub(super) fn page_word(&self, page: usize, huge: bool, offset: usize) -> &AtomicU32 {
+        self.witness.word(self.offset(page, huge) + offset)
     }
 
     /// Word `number` of line `line` of the board.

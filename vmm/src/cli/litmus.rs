@@ -3,7 +3,7 @@
 use super::{
     Refused,
     args::{Common, LitmusOptions, Place},
-    interrupt,
+    interrupt, litmus_generate,
     models::{self, Chosen, Error, Selection, Wanted},
     output,
 };
@@ -36,6 +36,9 @@ use std::{
 const KERNELS: &str = "start_end";
 
 pub(super) fn litmus(options: &LitmusOptions, common: &Common) -> Result<ExitCode, Refused> {
+    if options.generate.generate {
+        return litmus_generate::generate(options, common);
+    }
     if options.on.contains(&Place::Kvm) {
         Facts::gather().need_kvm().map_err(|need| format!("--on kvm: {need}"))?;
     }

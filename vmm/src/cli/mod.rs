@@ -7,6 +7,7 @@ mod files;
 mod fmt;
 mod interrupt;
 mod litmus;
+mod litmus_generate;
 mod machine;
 mod matrix;
 mod models;

@@ -64,7 +64,8 @@ pub(super) fn minimise(
         let mut open = Vec::new();
         for program in programs {
             let weaker = program.weakened();
-            let below = weaker.iter().filter_map(|weaker| known.get(weaker)).fold(Caught::default(), |all, caught| all.or(*caught));
+            let below =
+                weaker.iter().filter_map(|weaker| known.get(weaker)).fold(Caught::default(), |all, caught| all.or(*caught));
             if options.minimal && below.covers(BROKEN) {
                 known.insert(program, below);
                 settled += 1;
@@ -103,7 +104,8 @@ fn explored(
             let known = if options.minimal { below.greatest() } else { Signature::default() };
             let result = catches(program, known);
             let seen = result.as_ref().map_or(0, |(_, states)| *states);
-            let now = Progress { settled: before.settled + at, states: states.fetch_add(seen, Ordering::Relaxed) + seen, ..before };
+            let now =
+                Progress { settled: before.settled + at, states: states.fetch_add(seen, Ordering::Relaxed) + seen, ..before };
             if result.is_err() || progress(now).is_break() {
                 stop.store(true, Ordering::Relaxed);
             }

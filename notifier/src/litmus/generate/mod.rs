@@ -81,7 +81,9 @@ pub struct Suite {
 #[derive(Debug, Error)]
 pub enum GenerateError {
     /// A text that was generated cannot be explored.
-    #[error("the generated test {name} cannot be explored: {why}; this is an error of nostale's, please report it with this line")]
+    #[error(
+        "the generated test {name} cannot be explored: {why}; this is an error of nostale's, please report it with this line"
+    )]
     Unusable {
         /// The test.
         name: String,
@@ -115,7 +117,8 @@ fn generated(program: &Program) -> Result<Generated, GenerateError> {
     let condition = condition::condition(&text::columns(program), &finals);
     let claims = text::Claims { title: &title, items: &condition.items(shape.message(), finals.catches()) };
     let name = name::name(program);
-    let text = text::formatted(&text::text(program, &claims)).map_err(|why| GenerateError::Unusable { name: name.clone(), why })?;
+    let text =
+        text::formatted(&text::text(program, &claims)).map_err(|why| GenerateError::Unusable { name: name.clone(), why })?;
     Ok(Generated { name, shape, title, program: program.clone(), catches: finals.catches(), states: finals.states, text })
 }
 

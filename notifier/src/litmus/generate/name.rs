@@ -29,7 +29,8 @@ impl Shape {
         let accesses = |steps: &[Step]| steps.iter().any(|step| step.accesses().is_some());
         let several = |steps: &Vec<Step>| steps.iter().filter(|step| step.accesses().is_some()).count() > 1;
         let around = |step: Step| {
-            let all = program.others().find_map(|steps| steps.iter().position(|other| *other == step).map(|at| steps.split_at(at)));
+            let all =
+                program.others().find_map(|steps| steps.iter().position(|other| *other == step).map(|at| steps.split_at(at)));
             all.unwrap_or_default()
         };
         if program.looks_at(Flag::Done) {
@@ -122,7 +123,7 @@ pub(super) fn title(program: &Program) -> String {
             "vcpu1" => "another",
             _ => "a host thread",
         };
-        let words: Vec<String> = steps.iter().map(|step| words(*step)).collect();
+        let words: Vec<String> = steps.chunk_by(|a, b| a == b).map(times).collect();
         match &words[..] {
             [] => who.to_owned(),
             [only] => format!("{who} {only}"),
@@ -130,6 +131,16 @@ pub(super) fn title(program: &Program) -> String {
         }
     });
     threads.collect::<Vec<_>>().join("; ")
+}
+
+/// A step that is taken so often, one time after the other.
+fn times(steps: &[Step]) -> String {
+    let often = match steps.len() {
+        1 => String::new(),
+        2 => " twice".to_owned(),
+        times => format!(" {times} times"),
+    };
+    steps.first().map_or_else(String::new, |step| words(*step) + &often)
 }
 
 fn words(step: Step) -> String {
@@ -143,6 +154,9 @@ fn words(step: Step) -> String {
         Step::Look(Flag::Told) => "asks what was told",
         Step::Look(Flag::Done) => "asks whether that is done",
     };
-    let page = if step.accesses().or(step.operates_on()).is_some() { format!(" {}", if second(step) == "2" { "y" } else { "x" }) } else { String::new() };
-    format!("{verb}{page}")
+    match step.accesses().or(step.operates_on()) {
+        Some(Virt::X) => format!("{verb} x"),
+        Some(Virt::Y) => format!("{verb} y"),
+        None => verb.to_owned(),
+    }
 }

@@ -172,29 +172,18 @@ impl Program {
             program.operator.remove(at);
             add(program);
         }
-        if self.looks_at(Flag::Done) {
-            let mut program = self.clone();
-            program.others_mut().for_each(|steps| steps.retain(|step| *step != Step::Look(Flag::Done)));
-            add(program);
-        }
-        let sizes: Vec<usize> = self.others().map(Vec::len).collect();
-        for (thread, size) in sizes.into_iter().enumerate() {
-            for at in 0..size {
-                let mut program = self.clone();
-                let mut change = |with: fn(&mut Vec<Step>, usize)| program.others_mut().nth(thread).into_iter().for_each(|steps| with(steps, at));
-                change(|steps, at| _ = steps.remove(at));
-                add(program);
-                let mut program = self.clone();
-                let stores = program.others_mut().nth(thread).is_some_and(|steps| match steps[at] {
-                    Step::Add(virt) => {
-                        steps[at] = Step::Write(virt);
-                        true
-                    }
-                    _ => false,
-                });
-                if stores {
-                    add(program);
-                }
+        let steps: Vec<(usize, usize, Step)> = (0..)
+            .zip(self.others())
+            .flat_map(|(thread, steps)| (0..).zip(steps).map(move |(at, step)| (thread, at, *step)))
+            .collect();
+        for (thread, at, step) in steps {
+            let mut fewer = self.clone();
+            fewer.others_mut().nth(thread).into_iter().for_each(|steps| _ = steps.remove(at));
+            add(fewer);
+            if let Step::Add(virt) = step {
+                let mut stores = self.clone();
+                stores.others_mut().nth(thread).into_iter().for_each(|steps| steps[at] = Step::Write(virt));
+                add(stores);
             }
         }
         weaker
@@ -220,7 +209,8 @@ fn threads(most: usize) -> Vec<Vec<Step>> {
             for &step in STEPS {
                 let steps = &threads[at];
                 let again = step.accesses().is_none() && steps.contains(&step);
-                let to_itself = [Step::Tell(Flag::Told), Step::Look(Flag::Told)].into_iter().all(|told| steps.contains(&told) || step == told);
+                let told = [Step::Tell(Flag::Told), Step::Look(Flag::Told)];
+                let to_itself = told.into_iter().all(|told| steps.contains(&told) || step == told);
                 if !again && !to_itself {
                     threads.push(threads[at].iter().copied().chain([step]).collect());
                 }

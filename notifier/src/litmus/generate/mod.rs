@@ -5,7 +5,7 @@
 //! weaker, which is to say has a step less, or a store in place of an increment, catches at least the same orderings.
 //!
 //! What is looked at is bounded by the steps of all threads but the operator's; a second operation counts as such a step. A program in
-//! which a test for all of [`BROKEN`] is contained is left out without a look, since nothing else was ever caught.
+//! which a test for all of [`BROKEN`] is contained is left out without a look: no program of three accesses catches any other.
 
 mod condition;
 mod judge;

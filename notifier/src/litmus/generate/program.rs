@@ -36,7 +36,7 @@ impl Program {
                 let thirds = fitting.iter().copied().filter(|third| third.len() <= left).cloned();
                 for third in [Vec::new()].into_iter().chain(thirds) {
                     let program = Self { operator: operations.to_vec(), guests: guests.to_vec(), third }.finished();
-                    if program.is_whole() && program.fits() {
+                    if program.is_whole() && program.values().is_some() {
                         all.insert(program);
                     }
                 }
@@ -108,11 +108,6 @@ impl Program {
             && Flag::ALL.into_iter().all(|flag| self.tells(flag) == self.looks_at(flag))
     }
 
-    /// Whether a page can hold every value of it.
-    fn fits(&self) -> bool {
-        self.values().is_some()
-    }
-
     /// Values of the test: the first that is stored, and what new pages hold. None where there are more than a page can hold.
     pub(super) fn values(&self) -> Option<Values> {
         let count = |is: fn(&Step) -> bool| self.others().flatten().filter(|step| is(step)).count();
@@ -145,17 +140,11 @@ impl Program {
                 break;
             }
         }
+        // Of two operations, the second is the one that may be on another page.
         if !self.operates_on(Virt::X) {
             let renamed = |steps: &mut Vec<Step>| steps.iter_mut().for_each(|step| *step = step.on(Virt::X));
             renamed(&mut self.operator);
             self.others_mut().for_each(renamed);
-        } else if self.operator.first().and_then(|step| step.operates_on()) == Some(Virt::Y) {
-            let swapped = |step: &mut Step| {
-                let virt = step.accesses().or(step.operates_on());
-                *step = step.on(if virt == Some(Virt::X) { Virt::Y } else { Virt::X });
-            };
-            self.operator.iter_mut().for_each(swapped);
-            self.others_mut().flatten().for_each(swapped);
         }
         let whole = !self.operator.is_empty() && !self.guests.is_empty();
         whole.then(|| self.finished())
@@ -209,9 +198,8 @@ fn threads(most: usize) -> Vec<Vec<Step>> {
             for &step in STEPS {
                 let steps = &threads[at];
                 let again = step.accesses().is_none() && steps.contains(&step);
-                let told = [Step::Tell(Flag::Told), Step::Look(Flag::Told)];
-                let to_itself = told.into_iter().all(|told| steps.contains(&told) || step == told);
-                if !again && !to_itself {
+                let has = |wanted| step == wanted || steps.contains(&wanted);
+                if !again && !(has(Step::Tell(Flag::Told)) && has(Step::Look(Flag::Told))) {
                     threads.push(threads[at].iter().copied().chain([step]).collect());
                 }
             }

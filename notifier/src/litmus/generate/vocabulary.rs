@@ -9,7 +9,7 @@
 /// | [`Write`](Step::Write) | | yes | yes | `guest_write(x, 1)` · `host_write(x, 1)` | `w` |
 /// | [`Add`](Step::Add) | | yes | yes | `guest_add(x)` · `host_add(x)` | `a` |
 /// | [`Read`](Step::Read) | | yes | yes | `let read = guest_read(x)` · `let read = host_read(x)` | `r` |
-/// | [`Tell`](Step::Tell) | `done`, last | `told` | `told` | `done = true` | `done` · `t` |
+/// | [`Tell`](Step::Tell) | `done`, last | `told` | `told` | `done = true` · `told = true` | `t` (`done`: not named) |
 /// | [`Look`](Step::Look) | | yes | yes | `let was_done = done` · `let known = told` | `d` · `k` |
 ///
 /// There is no guarded access: what comes after a look, in a final state in which the look found the flag set, is what a guard would

@@ -79,7 +79,8 @@ pub(super) fn minimise(
         found.explored += open.len();
         for ((program, below), (signature, states)) in open.into_iter().zip(caught) {
             found.states += states;
-            if !signature.is_empty() && !(options.minimal && below.covers(signature)) {
+            let is_needless = options.minimal && below.covers(signature);
+            if !signature.is_empty() && !is_needless {
                 found.tests.push(program.clone());
             }
             known.insert(program, below.with(signature));

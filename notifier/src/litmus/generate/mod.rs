@@ -101,7 +101,7 @@ pub enum GenerateError {
 /// When a program cannot be explored, or `progress` says that it is enough.
 pub fn generate(options: &Options, progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync)) -> Result<Suite, GenerateError> {
     let found = minimise::minimise(options, progress)?;
-    let mut tests = found.tests.iter().map(|program| generated(program)).collect::<Result<Vec<_>, _>>()?;
+    let mut tests = found.tests.iter().map(generated).collect::<Result<Vec<_>, _>>()?;
     tests.sort_by(|a, b| {
         let key = |test: &Generated| (test.shape, test.program.operator.len(), test.program.accesses());
         key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))

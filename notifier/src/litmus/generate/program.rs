@@ -199,7 +199,8 @@ fn threads(most: usize) -> Vec<Vec<Step>> {
                 let steps = &threads[at];
                 let again = step.accesses().is_none() && steps.contains(&step);
                 let has = |wanted| step == wanted || steps.contains(&wanted);
-                if !again && !(has(Step::Tell(Flag::Told)) && has(Step::Look(Flag::Told))) {
+                let to_itself = has(Step::Tell(Flag::Told)) && has(Step::Look(Flag::Told));
+                if !again && !to_itself {
                     threads.push(threads[at].iter().copied().chain([step]).collect());
                 }
             }

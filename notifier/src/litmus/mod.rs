@@ -5,6 +5,7 @@ mod allowed;
 #[cfg(target_arch = "x86_64")]
 pub mod code;
 pub mod exec;
+pub mod generate;
 mod observe;
 #[cfg(target_arch = "x86_64")]
 pub mod soft;

@@ -4,7 +4,7 @@ use nostale_notifier::{
     check::{Agreement, Limits, agreement, explore},
     compile::{Case, MemoryModel, Program},
     lang::{Sources, ast::Expected},
-    litmus::{Allowed, Outcome, Until, allowed, observed, soft},
+    litmus::{Allowed, Outcome, Until, allowed, generate, observed, soft},
     model::Model,
 };
 use std::{
@@ -122,6 +122,23 @@ fn real_threads_come_to_no_other_states() {
         missing.extend(never.map(|outcome| format!("{name} {}: {}", case.variant, outcome.shown(&columns))));
     }
     assert!(missing.len() * 50 < all, "{} of {all} states were never seen: {missing:#?}", missing.len());
+}
+
+/// `generated-NN-NAME.nst` is the test of that name as `nostale litmus --generate` writes it.
+#[test]
+fn generated_tests_are_what_is_generated() {
+    let options = generate::Options { accesses: 4, workers: 2, minimal: true };
+    let all = generate::generate(&options, &|_| ControlFlow::Continue(())).expect("nobody interrupts");
+    let mut count = 0;
+    for entry in fs::read_dir(suite()).expect("tests/litmus exists") {
+        let path = entry.expect("readable").path();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let Some((_, name)) = stem.strip_prefix("generated-").and_then(|numbered| numbered.split_once('-')) else { continue };
+        let test = all.tests.iter().find(|test| test.name == name).unwrap_or_else(|| panic!("{name} is not generated any more"));
+        assert_eq!(fs::read_to_string(&path).expect("readable"), test.text, "{stem} has changed");
+        count += 1;
+    }
+    assert!(count >= 10, "{count}");
 }
 
 /// The orderings of 2008 are those that the suite is about.

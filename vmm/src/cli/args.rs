@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 mod litmus;
+mod litmus_generate;
 mod machine;
 mod matrix;
 mod mutate;

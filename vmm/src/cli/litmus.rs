@@ -3,7 +3,7 @@
 use super::{
     Refused,
     args::{Common, LitmusOptions, Place},
-    interrupt, litmus_kernel,
+    interrupt, litmus_generate, litmus_kernel,
     models::{self, Chosen, Error, Selection, Wanted},
     output,
 };
@@ -29,6 +29,9 @@ use std::{
 };
 
 pub(super) fn litmus(options: &LitmusOptions, common: &Common) -> Result<ExitCode, Refused> {
+    if options.generate.generate {
+        return litmus_generate::generate(options, common);
+    }
     // Before there is anything to see of it: whoever sees the directory may send a signal.
     let interrupted = interrupt::flag()?;
     let seed = options.seed.unwrap_or_else(|| clock::now().0 & 0xffff_ffff);

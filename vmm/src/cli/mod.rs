@@ -8,6 +8,7 @@ mod fmt;
 mod interrupt;
 mod litmus;
 mod litmus_kernel;
+mod litmus_generate;
 mod machine;
 mod matrix;
 mod models;

@@ -36,7 +36,12 @@ impl Counter {
 
     /// So many states were seen, and so many steps lead to the last of them. To be called a few times a second.
     pub fn count(&self, states: u64, depth: u32) {
-        self.bar.set_message(message(&self.title, states, depth, self.began.elapsed()));
+        self.say(message(&self.title, states, depth, self.began.elapsed()));
+    }
+
+    /// Says how far it is in other words than these.
+    pub fn say(&self, message: String) {
+        self.bar.set_message(message);
         self.bar.tick();
     }
 }

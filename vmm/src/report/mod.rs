@@ -5,6 +5,7 @@ pub mod check;
 pub(crate) mod columns;
 pub mod counter;
 mod format;
+pub mod generated;
 pub mod human;
 pub mod json;
 pub mod junit;

@@ -3,6 +3,7 @@
 use super::{
     super::size::{parse_seconds, parse_seed},
     MachineOptions, Memory,
+    litmus_generate::GenerateOptions,
 };
 use clap::{Args, ValueEnum};
 use std::{path::PathBuf, time::Duration};
@@ -19,7 +20,7 @@ States that are allowed and were never seen are warned of; they are no failure."
 #[derive(Args, Debug)]
 pub(in super::super) struct LitmusOptions {
     /// Tests, directories of which all *.nst files are run, or - for standard input
-    #[arg(required = true, value_name = "FILE|DIR")]
+    #[arg(required_unless_present = "generate", value_name = "FILE|DIR")]
     pub(in super::super) paths: Vec<PathBuf>,
     /// Where to run them
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST", default_value = "model,soft")]
@@ -55,6 +56,8 @@ pub(in super::super) struct LitmusOptions {
     /// Stop exploring where a test has more states than this
     #[arg(long, value_name = "N", default_value_t = 1 << 22, value_parser = clap::value_parser!(u64).range(1..))]
     pub(in super::super) max_states: u64,
+    #[command(flatten)]
+    pub(in super::super) generate: GenerateOptions,
 }
 
 /// Where a litmus test can run.

@@ -11,7 +11,7 @@ use crate::{machine::Machine, memory::System};
 use nostale_notifier::{
     Gpa,
     addr::PAGE_SIZE,
-    litmus::{Outcome, exec::Exec},
+    litmus::{Outcome, batches::Marks, exec::Exec},
     model::{ThreadId, eval},
 };
 use rand::{RngExt, SeedableRng};
@@ -128,6 +128,7 @@ impl Rounds<'_> {
         // How long a round takes: a system call is to come at any time of it.
         let mut typical = Duration::from_micros(200);
         let mut counts: Vec<([i32; WATCHED], u64, Duration)> = Vec::new();
+        let mut marks = Marks::new(MOST_INSTANCES as u64);
         let moved: Vec<usize> = (0..test.first.len()).filter(|&address| test.first[address] != test.last[address]).collect();
         loop {
             if options.until.is_enough(instances, begin.elapsed()) || stop.load(Relaxed) {
@@ -165,22 +166,26 @@ impl Rounds<'_> {
             }
             instances += count as u64;
             rounds += 1;
+            marks.reach(instances, || counts.iter().map(|(key, times, _)| (*key, *times)));
         }
         let operations =
             test.threads.iter().flat_map(|thread| &thread.parts).filter(|part| matches!(part, Part::Remap { .. })).count();
-        let mut tally: BTreeMap<Outcome, (u64, Duration)> = BTreeMap::new();
-        for (key, times, first) in counts {
+        let outcome = |key: &[i32; WATCHED]| {
             let word = |place, owner| {
                 let at = self.kvm.watched.iter().position(|watched| *watched == (place, owner));
                 at.map_or(0, |at| key[at])
             };
             let state = test.state(word);
-            let values = test.columns.iter().map(|column| eval::value(test.model, &state, &column.value)).collect();
-            let seen = tally.entry(Outcome::Finished(values)).or_insert((0, first));
-            (seen.0, seen.1) = (seen.0 + times, seen.1.min(first));
+            Outcome::Finished(test.columns.iter().map(|column| eval::value(test.model, &state, &column.value)).collect())
+        };
+        let batches = marks.finish(instances, counts.iter().map(|(key, times, _)| (*key, *times)), outcome);
+        let mut tally: BTreeMap<Outcome, (u64, Duration)> = BTreeMap::new();
+        for (key, times, first) in &counts {
+            let seen = tally.entry(outcome(key)).or_insert((0, *first));
+            (seen.0, seen.1) = (seen.0 + times, seen.1.min(*first));
         }
         let kvm = machine.sample()?.since(&before);
-        Ok(Run { tally, instances, elapsed: begin.elapsed(), kvm, operations: rounds * operations as u64 })
+        Ok(Run { tally, instances, batches, elapsed: begin.elapsed(), kvm, operations: rounds * operations as u64 })
     }
 
     /// Chooses what a round is like.

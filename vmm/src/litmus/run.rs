@@ -14,7 +14,7 @@ use crate::{
 use nostale_guest::abi::{Command, Program};
 use nostale_notifier::{
     addr::PAGE_SIZE,
-    litmus::{Outcome, Until},
+    litmus::{Outcome, Until, batches::Batch},
     model::{self, Expr, Model, ThreadId},
 };
 use std::{
@@ -57,6 +57,8 @@ pub struct Run {
     pub kvm: Sample,
     /// System calls of the operation.
     pub operations: u64,
+    /// Instances and outcomes in slices of the run.
+    pub batches: Vec<Batch>,
 }
 
 impl Run {

@@ -12,7 +12,7 @@ pub use outcome::case;
 
 use super::{Format, json, junit, ktap};
 use nostale_notifier::{check::Verdict, lang::ast::Expected};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Exit status of a check in which something was found that was not expected, or not found that was.
 const DISAGREES: u8 = 1;
@@ -35,7 +35,7 @@ pub struct CheckReport {
 }
 
 /// A file, or one variant of it, that could not be checked.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Unchecked {
     /// The file.
     pub path: String,

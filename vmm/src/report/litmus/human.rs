@@ -74,13 +74,13 @@ fn cells(test: &TestResult, row: &StateRow, color: bool) -> Vec<String> {
     cells.resize(test.columns.len(), "-".to_owned());
     let times = row.times();
     let is_bad = row.violates.is_some();
-    let style = match (row.model, is_bad, times) {
+    let style = match (&*row.model, is_bad, times) {
         ("allowed", false, _) => Style::new(),
         ("allowed", true, _) => AnsiColor::Yellow.on_default(),
         (_, _, 0) => Style::new().dimmed(),
         _ => AnsiColor::Red.on_default().bold(),
     };
-    cells.push(paint::painted(row.model, style, color));
+    cells.push(paint::painted(&row.model, style, color));
     for seen in row.soft.iter().chain(&row.kvm) {
         let rate = if seen.times == 0 { "-".to_owned() } else { per_million(seen.per_million) };
         cells.extend([units::count(seen.times), rate, seen.first_us.map_or("-".to_owned(), units::microseconds)]);

@@ -1,16 +1,17 @@
 //! From what is allowed and what was seen to a result.
 
-use super::{Explored, NeverSeen, Ran, RanOnKvm, ShapeShare, Sighting, StateRow, TestResult, Verdict};
+use super::{Batch, Explored, NeverSeen, Ran, RanOnKvm, ShapeShare, Sighting, StateRow, TestResult, Verdict};
 use crate::litmus as kvm;
 use nostale_notifier::{
     lang::ast::Expected,
     litmus::{
         Allowed, Outcome,
+        batches::Batch as Slice,
         soft::{Rounds, Run, SHAPES, Seen},
     },
     model::Observed,
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 /// What is known of a test under one ordering.
 pub struct Case<'a> {
@@ -58,22 +59,22 @@ pub fn test(case: &Case<'_>) -> TestResult {
     let (verdict, reason) = judge(case, &states, exhausted);
     let missing = |on, seen: fn(&StateRow) -> Option<&Sighting>| {
         let rows = states.iter().filter(move |row| row.model == "allowed" && seen(row).is_some_and(|seen| seen.times == 0));
-        rows.map(move |row| NeverSeen { on, state: row.state.clone() })
+        rows.map(move |row| NeverSeen { on: Cow::Borrowed(on), state: row.state.clone() })
     };
     let never_seen = missing("soft", |row| row.soft.as_ref()).chain(missing("kvm", |row| row.kvm.as_ref())).collect();
     TestResult {
         path: case.path.to_owned(),
         model: case.model.to_owned(),
         variant: case.variant.to_owned(),
-        memory_model: case.memory_model,
+        memory_model: case.memory_model.into(),
         verdict,
         reason,
         never_seen,
         columns: case.columns.iter().map(|column| column.text.clone()).collect(),
         states,
         explored: Some(Explored { states: case.allowed.states, exhausted, seconds: case.explored.as_secs_f64() }),
-        soft: case.soft.map(ran),
-        kvm: case.on_kvm().map(ran_on_kvm),
+        soft: case.soft.map(|run| ran(run, &outcomes)),
+        kvm: case.on_kvm().map(|run| ran_on_kvm(run, &outcomes)),
         kvm_skipped: case.kvm.as_ref().and_then(|run| run.as_ref().err().cloned()),
         replay: case.replay.clone(),
     }
@@ -95,12 +96,12 @@ fn row(case: &Case<'_>, outcome: &Outcome) -> StateRow {
     let violates = known.or_else(|| others.clone().find_map(|(_, allowed)| allowed.outcomes.get(outcome)));
     StateRow {
         state: outcome.shown(case.columns).to_string(),
-        end,
+        end: end.into(),
         values,
         model: match (known, case.allowed.bound) {
-            (Some(_), _) => "allowed",
-            (None, None) => "forbidden",
-            (None, Some(_)) => "unknown",
+            (Some(_), _) => "allowed".into(),
+            (None, None) => "forbidden".into(),
+            (None, Some(_)) => "unknown".into(),
         },
         allowed_under: if known.is_some() { Vec::new() } else { others.map(|(name, _)| (*name).to_owned()).collect() },
         violates: violates.and_then(|known| known.violates.clone()),
@@ -154,14 +155,20 @@ fn judge(case: &Case<'_>, states: &[StateRow], exhausted: bool) -> (Verdict, Opt
     }
 }
 
-fn ran(run: &Run) -> Ran {
+fn ran(run: &Run, outcomes: &BTreeSet<&Outcome>) -> Ran {
     let seconds = run.elapsed.as_secs_f64();
     Ran {
         instances: run.instances,
         seconds,
         instances_per_second: run.instances as f64 / seconds.max(f64::MIN_POSITIVE),
         shapes: run.shapes.iter().map(share).collect(),
+        batches: batches(&run.batches, outcomes),
     }
+}
+
+fn batches(slices: &[Slice], outcomes: &BTreeSet<&Outcome>) -> Vec<Batch> {
+    let times = |slice: &Slice| outcomes.iter().map(|outcome| slice.times.get(*outcome).copied().unwrap_or(0)).collect();
+    slices.iter().map(|slice| Batch { instances: slice.instances, times: times(slice) }).collect()
 }
 
 fn share(rounds: &Rounds) -> ShapeShare {
@@ -172,7 +179,7 @@ fn share(rounds: &Rounds) -> ShapeShare {
     }
 }
 
-fn ran_on_kvm(run: &kvm::Run) -> RanOnKvm {
+fn ran_on_kvm(run: &kvm::Run, outcomes: &BTreeSet<&Outcome>) -> RanOnKvm {
     let seconds = run.elapsed.as_secs_f64();
     RanOnKvm {
         instances: run.instances,
@@ -181,5 +188,6 @@ fn ran_on_kvm(run: &kvm::Run) -> RanOnKvm {
         operations: run.operations,
         installs: run.kvm.installs(),
         invalidations: run.kvm.invalidations(),
+        batches: batches(&run.batches, outcomes),
     }
 }

@@ -7,8 +7,9 @@ mod judge;
 
 pub use judge::{Case, test};
 
-use super::{Format, check::Unchecked, json, junit, ktap};
-use serde::Serialize;
+use super::{Format, check::Unchecked, json, junit, ktap, number_or_none};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Exit status of a run in which something was seen that is not allowed, or allowed that is not to be.
 const WRONG: u8 = 1;
@@ -27,7 +28,7 @@ pub struct Options {
 }
 
 /// All tests of a call.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LitmusReport {
     /// Version of this schema.
     pub version: u32,
@@ -42,7 +43,7 @@ pub struct LitmusReport {
 }
 
 /// A test under one ordering and memory model.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TestResult {
     /// The file.
     pub path: String,
@@ -51,7 +52,7 @@ pub struct TestResult {
     /// The ordering; `default` where the file has none.
     pub variant: String,
     /// `sc`, `tso` or `weak`: which states are allowed.
-    pub memory_model: &'static str,
+    pub memory_model: Cow<'static, str>,
     /// What it came to.
     pub verdict: Verdict,
     /// Why, unless it is as it should be.
@@ -75,7 +76,7 @@ pub struct TestResult {
 }
 
 /// What a test came to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Whatever was seen is allowed, and what is allowed is what the file expects.
@@ -91,25 +92,25 @@ pub enum Verdict {
 }
 
 /// A state that is allowed and was not seen.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NeverSeen {
     /// Where: `soft` or `kvm`.
-    pub on: &'static str,
+    pub on: Cow<'static, str>,
     /// The state.
     pub state: String,
 }
 
 /// A final state.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StateRow {
     /// In words.
     pub state: String,
     /// How it ends: `finished`, `failed`, `stuck` or `endless`.
-    pub end: &'static str,
+    pub end: Cow<'static, str>,
     /// The values of the columns, of a state that is finished.
     pub values: Vec<String>,
     /// `allowed`, `forbidden`, or `unknown` where not all was explored.
-    pub model: &'static str,
+    pub model: Cow<'static, str>,
     /// Orderings of the same file under which it is allowed, where it is forbidden here.
     pub allowed_under: Vec<String>,
     /// What such a state violates.
@@ -129,7 +130,7 @@ impl StateRow {
 }
 
 /// How often a state was seen.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sighting {
     /// Instances that ended so.
     pub times: u64,
@@ -142,7 +143,7 @@ pub struct Sighting {
 }
 
 /// What was explored.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Explored {
     /// States of the model.
     pub states: u64,
@@ -153,26 +154,31 @@ pub struct Explored {
 }
 
 /// A run by real threads.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ran {
     /// Instances.
     pub instances: u64,
     /// How long they took.
     pub seconds: f64,
     /// Instances a second.
+    #[serde(deserialize_with = "number_or_none")]
     pub instances_per_second: f64,
     /// How the instances were spread over the shapes of rounds.
     pub shapes: Vec<ShapeShare>,
+    /// The same in slices of the run, one after the other.
+    #[serde(default)]
+    pub batches: Vec<Batch>,
 }
 
 /// A run on real KVM.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RanOnKvm {
     /// Instances.
     pub instances: u64,
     /// How long they took.
     pub seconds: f64,
     /// Instances a second.
+    #[serde(deserialize_with = "number_or_none")]
     pub instances_per_second: f64,
     /// System calls of the operations.
     pub operations: u64,
@@ -180,16 +186,29 @@ pub struct RanOnKvm {
     pub installs: u64,
     /// Invalidations that hit it.
     pub invalidations: u64,
+    /// The run in slices, one after the other.
+    #[serde(default)]
+    pub batches: Vec<Batch>,
+}
+
+/// A slice of a run.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Batch {
+    /// Instances.
+    pub instances: u64,
+    /// How many of them ended in each of the test's `states`, in their order.
+    pub times: Vec<u64>,
 }
 
 /// A shape of rounds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ShapeShare {
     /// What it is like.
     pub shape: String,
     /// Instances of such rounds.
     pub instances: u64,
     /// How many of them a second.
+    #[serde(deserialize_with = "number_or_none")]
     pub instances_per_second: f64,
 }
 
@@ -197,7 +216,7 @@ impl TestResult {
     /// Variant and memory model: its name among those of its file.
     #[must_use]
     pub fn name(&self) -> String {
-        match self.memory_model {
+        match &*self.memory_model {
             "sc" => self.variant.clone(),
             other => format!("{} under {other}", self.variant),
         }

@@ -6,6 +6,7 @@ mod ends;
 mod fmt;
 mod forms;
 mod litmus;
+mod litmus_diff;
 mod matrix;
 mod refusals;
 mod settings;
@@ -186,6 +187,7 @@ fn main() -> ExitCode {
         check::trials(),
         fmt::trials(),
         litmus::trials(&bench),
+        litmus_diff::trials(),
         refusals::trials(&bench),
         ends::trials(&bench),
         forms::trials(&bench),

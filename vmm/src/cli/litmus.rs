@@ -1,5 +1,7 @@
 //! `nostale litmus`: final states, as the model allows them and as real threads come to them.
 
+mod diff;
+
 use super::{
     Refused,
     args::{Common, LitmusOptions, Place},
@@ -36,6 +38,9 @@ use std::{
 const KERNELS: &str = "start_end";
 
 pub(super) fn litmus(options: &LitmusOptions, common: &Common) -> Result<ExitCode, Refused> {
+    if let Some([a, b]) = options.diff.as_deref() {
+        return diff::diff([a, b], options, common);
+    }
     if options.on.contains(&Place::Kvm) {
         Facts::gather().need_kvm().map_err(|need| format!("--on kvm: {need}"))?;
     }

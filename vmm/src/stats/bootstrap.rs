@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// Samples that are drawn: enough for a share of 0.001 on either side.
+/// Samples that are drawn: where α is below 0.0005, the interval ends with the last of them.
 const DRAWN: usize = 4000;
 
 /// What a value may be.

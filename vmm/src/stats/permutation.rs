@@ -57,7 +57,7 @@ fn ways(scores: &[u32], chosen: usize) -> Vec<f64> {
 /// analysis of variance*, 1936), in whole steps between the least and the greatest of both samples.
 #[must_use]
 pub fn levels(a: &[f64], b: &[f64]) -> (Vec<u32>, Vec<u32>) {
-    const STEPS: f64 = 63.0;
+    const STEPS: f64 = 31.0;
     let roots = a.iter().chain(b).map(|number| number.sqrt());
     let (least, most) = roots.fold((f64::INFINITY, 0.0_f64), |(least, most), root| (least.min(root), most.max(root)));
     let scale = if most > least { STEPS / (most - least) } else { 0.0 };
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(exact(&[0; 64], &once).least, 1.0, "seen in one batch: it had to be in one of the two");
         let deep = exact(&[0; 64], &[31; 64]);
         assert!(deep.p > 0.0 && deep.p < 1e-36, "{deep:?}");
-        assert_eq!(levels(&[0.0, 4.0], &[1.0, 16.0]), (vec![0, 32], vec![16, 63]));
+        assert_eq!(levels(&[0.0, 4.0], &[1.0, 16.0]), (vec![0, 16], vec![8, 31]));
         assert_eq!(levels(&[2.0], &[2.0]), (vec![0], vec![0]));
     }
 

@@ -1,11 +1,15 @@
 //! What litmus tests came to, and its forms. As with a run, the structures here *are* the JSON schema, and fields are only ever
 //! added.
 
+pub mod diff;
 mod forms;
+mod histogram;
 mod human;
 mod judge;
+mod read;
 
 pub use judge::{Case, test};
+pub use read::{BadDocument, ReadError, parse, read};
 
 use super::{Format, check::Unchecked, json, junit, ktap, number_or_none};
 use serde::{Deserialize, Serialize};
@@ -216,10 +220,15 @@ impl TestResult {
     /// Variant and memory model: its name among those of its file.
     #[must_use]
     pub fn name(&self) -> String {
-        match &*self.memory_model {
-            "sc" => self.variant.clone(),
-            other => format!("{} under {other}", self.variant),
-        }
+        named(&self.variant, &self.memory_model)
+    }
+}
+
+/// An ordering under a memory model, which goes without saying if it is the usual one.
+fn named(variant: &str, memory_model: &str) -> String {
+    match memory_model {
+        "sc" => variant.to_owned(),
+        other => format!("{variant} under {other}"),
     }
 }
 

@@ -2,6 +2,7 @@
 //! interleaving; [`soft`] lets real threads run it in real memory and counts which of them come up.
 
 mod allowed;
+pub mod batches;
 #[cfg(target_arch = "x86_64")]
 pub mod code;
 pub mod exec;

@@ -187,7 +187,8 @@ fn parameters() -> Result<(), Failed> {
         ensure(values.len() > 1 && Some(sum) == instances, || format!("{parameter}"))?;
         let fits = |value: &Value| {
             let times = value["times"].as_array().cloned().unwrap_or_default();
-            times.len() == states && times.iter().filter_map(Value::as_u64).sum::<u64>() == value["instances"].as_u64().unwrap_or(0)
+            times.len() == states
+                && times.iter().filter_map(Value::as_u64).sum::<u64>() == value["instances"].as_u64().unwrap_or(0)
         };
         ensure(values.iter().all(fits), || format!("{parameter}"))?;
     }

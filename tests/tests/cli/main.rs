@@ -6,6 +6,7 @@ mod ends;
 mod fmt;
 mod forms;
 mod litmus;
+mod litmus_diff;
 mod litmus_generate;
 mod matrix;
 mod refusals;
@@ -188,6 +189,7 @@ fn main() -> ExitCode {
         fmt::trials(),
         litmus::trials(&bench),
         litmus_generate::trials(),
+        litmus_diff::trials(),
         refusals::trials(&bench),
         ends::trials(&bench),
         forms::trials(&bench),

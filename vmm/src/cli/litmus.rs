@@ -1,9 +1,13 @@
 //! `nostale litmus`: final states, as the model allows them and as real threads come to them.
 
+mod diff;
+mod generate;
+mod kernel;
+
 use super::{
     Refused,
     args::{Common, LitmusOptions, Place},
-    interrupt, litmus_generate, litmus_kernel,
+    interrupt,
     models::{self, Chosen, Error, Selection, Wanted},
     output,
 };
@@ -29,8 +33,11 @@ use std::{
 };
 
 pub(super) fn litmus(options: &LitmusOptions, common: &Common) -> Result<ExitCode, Refused> {
+    if let Some([a, b]) = options.diff.as_deref() {
+        return diff::diff([a, b], options, common);
+    }
     if options.generate.generate {
-        return litmus_generate::generate(options, common);
+        return generate::generate(options, common);
     }
     // Before there is anything to see of it: whoever sees the directory may send a signal.
     let interrupted = interrupt::flag()?;
@@ -38,7 +45,7 @@ pub(super) fn litmus(options: &LitmusOptions, common: &Common) -> Result<ExitCod
     let call = Call { options, common, seed, interrupted: &interrupted };
     let (report, out) = match &options.kernel {
         None => call.here()?,
-        Some(kernel) => litmus_kernel::litmus(&call, kernel)?,
+        Some(kernel) => kernel::litmus(&call, kernel)?,
     };
     if let Some(out) = out {
         out.write_litmus(&report)?;
@@ -139,9 +146,7 @@ impl Call<'_> {
             kvm: options.on.contains(&Place::Kvm),
             until: options.runs.map_or(Until::For(options.seconds), Until::Instances),
             seed: self.seed,
-            workers: options
-                .workers
-                .map_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()), usize::from),
+            workers: options.workers.map_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()), usize::from),
             stale: options.plant.is_some(),
             max_states: options.max_states,
             interrupted: self.interrupted,

@@ -7,8 +7,6 @@ mod files;
 mod fmt;
 mod interrupt;
 mod litmus;
-mod litmus_kernel;
-mod litmus_generate;
 mod machine;
 mod matrix;
 mod models;

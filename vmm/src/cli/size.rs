@@ -46,6 +46,13 @@ pub(super) fn parse_seconds(text: &str) -> Result<Duration, BadNumber> {
     }
 }
 
+/// A probability that somebody could live with.
+pub(super) fn parse_probability(text: &str) -> Result<f64, BadNumber> {
+    let probability: Option<f64> = text.parse().ok();
+    let sensible = probability.filter(|probability| *probability > 0.0 && *probability <= 0.5);
+    sensible.ok_or_else(|| BadNumber("a probability above 0 and up to 0.5 is possible".to_owned()))
+}
+
 /// A seed, decimal or hexadecimal.
 pub(super) fn parse_seed(text: &str) -> Result<u64, BadNumber> {
     let parsed = match text.strip_prefix("0x") {

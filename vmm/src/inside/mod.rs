@@ -21,6 +21,6 @@ mod serve;
 pub use collected::{Collected, Progress};
 pub use init::{init, is_init};
 pub use protocol::{
-    BadLine, Decoded, Decoder, Event, LitmusText, Module, Pair, Plan, Ready, Request, RunRequest, Sender, Site, SiteReach, SymbolsCollector,
-    SymbolsError,
+    BadLine, Decoded, Decoder, Event, LitmusText, Module, Pair, Plan, Ready, Request, RunRequest, Sender, Site, SiteReach,
+    SymbolsCollector, SymbolsError,
 };

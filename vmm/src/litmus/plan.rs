@@ -43,7 +43,12 @@ impl Plan {
     }
 
     /// A round of this shape, where a thread needs about `pace` for an instance.
-    pub(super) fn draw(random: &mut Xoshiro256PlusPlus, (test, stage): (&Test<'_>, &Stage), shape: Shape, pace: Duration) -> Self {
+    pub(super) fn draw(
+        random: &mut Xoshiro256PlusPlus,
+        (test, stage): (&Test<'_>, &Stage),
+        shape: Shape,
+        pace: Duration,
+    ) -> Self {
         let room = (AREA / shape.stride()).min(MOST_INSTANCES);
         let instances = room >> shape.get(Parameter::Instances);
         let pass = pace.mul_f64(instances as f64);
@@ -68,8 +73,7 @@ impl Plan {
                 ..Params::default()
             };
             for address in 0..test.first.len() {
-                params.addresses[address] =
-                    if guest { HOME.get() + (address * AREA) as u64 } else { stage.address(address) };
+                params.addresses[address] = if guest { HOME.get() + (address * AREA) as u64 } else { stage.address(address) };
             }
             if !guest {
                 (0..test.pages).for_each(|page| params.pages[page] = stage.page(page, shape.is_huge()));

@@ -15,7 +15,7 @@ use crate::{machine::Machine, memory::System, ops::OperationError};
 use nix::unistd::{Pid, gettid};
 use nostale_notifier::{
     addr::PAGE_SIZE,
-    litmus::{Outcome, exec::Exec},
+    litmus::{Outcome, batches::Marks, exec::Exec},
     model::{ThreadId, eval},
 };
 use rand::{RngExt, SeedableRng};
@@ -125,8 +125,7 @@ impl Rounds<'_> {
     /// Which shapes rounds of this test can have on this machine.
     fn possible(&self, stale: bool) -> Possible {
         let mut possible = Possible::all();
-        let (calls, migrates) =
-            (deeds(&self.kvm.test).count() > 0, deeds(&self.kvm.test).any(|(_, deed)| deed == Deed::Migrate));
+        let (calls, migrates) = (deeds(&self.kvm.test).count() > 0, deeds(&self.kvm.test).any(|(_, deed)| deed == Deed::Migrate));
         if !self.stage.has_huge() || migrates || stale {
             possible = possible.only_first(Parameter::Pages);
         }
@@ -160,7 +159,7 @@ impl Rounds<'_> {
         let possible = self.possible(options.stale);
         let begin = Instant::now();
         let before = machine.sample()?;
-        let mut ends = Ends::default();
+        let (mut ends, mut marks) = (Ends::default(), Marks::new(MOST_INSTANCES as u64));
         // How long an instance takes a guest's thread: a system call is to come at any time of a round.
         let mut pace = Duration::from_nanos(100);
         let (mut shape, mut rounds) = (Shape::default(), 0);
@@ -192,26 +191,31 @@ impl Rounds<'_> {
             self.look(&plan, &mut ends, || begin.elapsed());
             ends.end_round(shape);
             rounds += 1;
+            marks.reach(ends.instances, || ends.counts());
         }
-        let kvm = machine.sample()?.since(&before);
-        let mut tally: BTreeMap<Outcome, Seen> = BTreeMap::new();
-        for entry in &ends.entries {
+        let outcome = |key: &Key| {
             let word = |place, owner| {
                 let at = self.kvm.watched.iter().position(|watched| *watched == (place, owner));
-                at.map_or(0, |at| entry.key[at])
+                at.map_or(0, |at| key[at])
             };
             let state = test.state(word);
-            let values = test.columns.iter().map(|column| eval::value(test.model, &state, &column.value)).collect();
+            Outcome::Finished(test.columns.iter().map(|column| eval::value(test.model, &state, &column.value)).collect())
+        };
+        let batches = marks.finish(ends.instances, ends.counts(), outcome);
+        let mut tally: BTreeMap<Outcome, Seen> = BTreeMap::new();
+        for entry in &ends.entries {
             let empty = || Seen { times: 0, first: entry.first, by_value: Default::default() };
-            let seen = tally.entry(Outcome::Finished(values)).or_insert_with(empty);
+            let seen = tally.entry(outcome(&entry.key)).or_insert_with(empty);
             (seen.times, seen.first) = (seen.times + entry.times, seen.first.min(entry.first));
             let sums = seen.by_value.iter_mut().flatten();
             sums.zip(entry.by_value.iter().flatten()).for_each(|(sum, count)| *sum += count);
         }
+        let kvm = machine.sample()?.since(&before);
         Ok(Run {
             tally,
             instances: ends.instances,
             by_value: ends.by_value,
+            batches,
             elapsed: begin.elapsed(),
             kvm,
             calls: deeds(test).count() as u64 * rounds,

@@ -21,7 +21,7 @@ use nostale_guest::abi::{Command, Program};
 use nostale_notifier::{
     Gpa,
     addr::PAGE_SIZE,
-    litmus::{Outcome, Until},
+    litmus::{Outcome, Until, batches::Batch},
     model::{self, Model, Observed, ThreadId},
 };
 use std::{
@@ -68,6 +68,8 @@ pub struct Run {
     pub calls: u64,
     /// and those of them that did something.
     pub operations: u64,
+    /// Instances and outcomes in slices of the run.
+    pub batches: Vec<Batch>,
 }
 
 /// How often an outcome was seen.

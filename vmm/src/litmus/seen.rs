@@ -56,6 +56,11 @@ impl Ends {
         self.entries.sort_by_key(|entry| std::cmp::Reverse(entry.times));
     }
 
+    /// How often each came up.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (Key, u64)> {
+        self.entries.iter().map(|entry| (entry.key, entry.times))
+    }
+
     /// How to choose the next shape so that a rare end comes up again: one of those that are less than one in a hundred, each as likely as
     /// any other. None where there is no such end.
     pub(super) fn dwell(&self, random: &mut Xoshiro256PlusPlus) -> Option<ByValue<f64>> {

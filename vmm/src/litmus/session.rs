@@ -89,7 +89,8 @@ impl<'p> Known<'p> {
             told(progress);
             if session.interrupted.load(Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let allowed = litmus::allowed(&model, session.max_states, &progress).map_err(|wide| Failure::Unusable(wide.to_string()))?;
+        let allowed =
+            litmus::allowed(&model, session.max_states, &progress).map_err(|wide| Failure::Unusable(wide.to_string()))?;
         self.explored.insert(key, Explored { model, allowed, elapsed: began.elapsed() });
         Ok(())
     }

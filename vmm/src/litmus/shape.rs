@@ -67,7 +67,9 @@ impl Parameter {
     pub const fn values(self) -> &'static [&'static str] {
         match self {
             Self::Stride => &["16 bytes apart", "64 bytes apart", "512 bytes apart"],
-            Self::Instances => &["all instances", "half of the instances", "a quarter of the instances", "an eighth of the instances"],
+            Self::Instances => {
+                &["all instances", "half of the instances", "a quarter of the instances", "an eighth of the instances"]
+            }
             Self::Pages => &["4 KiB pages", "2 MiB pages"],
             Self::Cpus => &["any CPU", "a CPU each", "one CPU"],
             Self::Order => &["in step", "from anywhere"],

@@ -35,7 +35,10 @@ fn what_a_real_machine_cannot_do_is_refused_with_its_reason() {
         ("thread host { migrate(x, B); remap(x, C) }", "host migrates pages that are not at that address alone"),
         ("thread host { migrate(x, C) }", "host migrates pages that are not at that address alone"),
         ("thread host { protect(x) }", "host leaves an address read-only"),
-        ("thread host { protect(x); unprotect(x) }\nthread other { host_write(x, 2) }", "other writes at an address that is read-only"),
+        (
+            "thread host { protect(x); unprotect(x) }\nthread other { host_write(x, 2) }",
+            "other writes at an address that is read-only",
+        ),
         ("thread host { atomic { if f { A.data = 2 } } }", "is more than one access"),
     ];
     for (threads, reason) in cases {

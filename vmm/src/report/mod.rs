@@ -154,11 +154,7 @@ pub struct Setup {
 impl Setup {
     /// That of a run.
     pub(crate) const fn of(config: &Config) -> Self {
-        Self {
-            vcpus: config.vcpus as u64,
-            host_writers: config.host_writers as u64,
-            memory_bytes: config.pages * PAGE_SIZE,
-        }
+        Self { vcpus: config.vcpus as u64, host_writers: config.host_writers as u64, memory_bytes: config.pages * PAGE_SIZE }
     }
 }
 

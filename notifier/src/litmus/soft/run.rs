@@ -20,12 +20,15 @@ use super::{
     chunk::Chunk,
     plan::Plan,
     shape::{self, SHAPES, Shape},
-    tally::{Counts, Eye, Tally},
+    tally::{Counts, Ended, Eye, Tally},
     thread::{Failures, Thread},
     worker::{Ground, Worker},
 };
 use crate::{
-    litmus::Until,
+    litmus::{
+        Until,
+        batches::{self, Batch},
+    },
     model::{Model, ThreadId},
 };
 
@@ -56,6 +59,8 @@ pub struct Run {
     pub elapsed: Duration,
     /// What came of each shape of rounds.
     pub shapes: Vec<Rounds>,
+    /// The same in slices.
+    pub batches: Vec<Batch>,
 }
 
 /// The rounds of one shape.
@@ -84,6 +89,8 @@ struct Agreed {
     stop: AtomicBool,
     round: AtomicU64,
     shape: AtomicUsize,
+    /// Instances until the end of the round.
+    instances: AtomicU64,
     /// Chunks of the round.
     chunks: AtomicUsize,
 }
@@ -116,12 +123,14 @@ impl<'m> Soft<'m> {
             stop: AtomicBool::new(false),
             round: AtomicU64::new(0),
             shape: AtomicUsize::new(0),
+            instances: AtomicU64::new(0),
             chunks: AtomicUsize::new(0),
         };
         let barrier = Barrier::new(workers);
         let counts: Vec<Mutex<Vec<Counts>>> = (0..workers).map(|_| Mutex::default()).collect();
         let work = |number: usize, mut lead: Option<&mut Lead>| {
-            let mut worker = Worker::new(&ground, options.seed ^ (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let seed = options.seed ^ (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let mut worker = Worker::new(&ground, seed, ROUND as u64);
             loop {
                 if let Some(lead) = lead.as_deref_mut() {
                     lead.next(&agreed, stop, &counts);
@@ -137,6 +146,7 @@ impl<'m> Soft<'m> {
                         worker.work(chunk, round, shape);
                     }
                 }
+                worker.reach(agreed.instances.load(SeqCst));
                 if round.is_multiple_of(16) {
                     let mut told = counts[number].lock().unwrap_or_else(PoisonError::into_inner);
                     *told = worker.counter.counts().copied().collect();
@@ -153,21 +163,23 @@ impl<'m> Soft<'m> {
             running: None,
             rounds: 0,
         };
+        let workers = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..workers).map(|number| scope.spawn(move || work(number, None))).collect();
+            let first = work(0, Some(&mut lead));
+            std::iter::once(first).chain(others.into_iter().filter_map(|other| other.join().ok())).collect::<Vec<_>>()
+        });
+        let elapsed = begin.elapsed();
+        let instances = lead.instances.iter().sum();
         let mut tally = Tally::new();
         let parts = (self.model, &self.cells, &self.eye, &self.failures);
-        std::thread::scope(|scope| {
-            let others: Vec<_> = (1..workers).map(|number| scope.spawn(move || work(number, None))).collect();
-            work(0, Some(&mut lead)).counter.add_to(&mut tally, parts);
-            for other in others {
-                if let Ok(worker) = other.join() {
-                    worker.counter.add_to(&mut tally, parts);
-                }
-            }
-        });
+        workers.iter().for_each(|worker| worker.counter.add_to(&mut tally, parts));
+        let outcome = |ended: &Ended| self.eye.outcome(self.model, &self.cells, &self.failures, *ended);
+        let slices = workers.into_iter().map(|worker| worker.marks.finish(instances, worker.counter.totals(), outcome));
         Run {
             tally,
-            instances: lead.instances.iter().sum(),
-            elapsed: begin.elapsed(),
+            instances,
+            elapsed,
+            batches: batches::joined(slices),
             shapes: (SHAPES.into_iter().zip(lead.instances).zip(lead.times))
                 .map(|((shape, instances), elapsed)| Rounds { shape, instances, elapsed })
                 .collect(),
@@ -218,6 +230,7 @@ impl Lead {
         self.instances[shape] += (chunks * size) as u64;
         self.running = Some((shape, Instant::now()));
         self.rounds += 1;
+        agreed.instances.store(self.instances.iter().sum(), SeqCst);
         agreed.chunks.store(chunks, SeqCst);
         agreed.shape.store(shape, SeqCst);
         agreed.round.store(self.rounds, SeqCst);

@@ -24,7 +24,7 @@ const MOST: usize = 32;
 pub(super) type Counts = [u64; SHAPES.len()];
 
 /// How an instance ended.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) enum Ended {
     /// With these values in the observed cells.
     Finished([u64; MOST / 8]),
@@ -80,7 +80,7 @@ impl Eye {
     }
 
     /// What an end means.
-    fn outcome(&self, model: &Model, cells: &Cells, failures: &Failures, ended: Ended) -> Outcome {
+    pub(super) fn outcome(&self, model: &Model, cells: &Cells, failures: &Failures, ended: Ended) -> Outcome {
         match ended {
             Ended::Finished(key) => {
                 let byte = |cell| match (cell, self.cells.iter().position(|seen| *seen == cell)) {
@@ -134,6 +134,11 @@ impl Counter {
     /// The counts of each outcome.
     pub(super) fn counts(&self) -> impl Iterator<Item = &Counts> {
         self.counts.values().map(|(counts, _)| counts)
+    }
+
+    /// The same without shapes, by how the instances ended.
+    pub(super) fn totals(&self) -> impl Iterator<Item = (Ended, u64)> {
+        self.counts.iter().map(|(ended, (counts, _))| (*ended, counts.iter().sum()))
     }
 
     /// Adds them to a table.

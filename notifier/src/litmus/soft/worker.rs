@@ -12,6 +12,7 @@ use super::{
     tally::{Counter, Ended, Eye},
     thread::{Context, Thread},
 };
+use crate::litmus::batches::Marks;
 
 /// Passes of every thread in which none finishes anywhere, after which none is expected to. (Of every thread: a processor that is taken
 /// away in the middle of a pass holds its thread up, and others may have to wait for what that would do.)
@@ -37,13 +38,20 @@ pub(super) struct Worker<'a> {
     quick: Quick,
     context: Context,
     pub(super) counter: Counter,
+    pub(super) marks: Marks<Ended>,
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(ground: &'a Ground<'a>, seed: u64) -> Self {
+    /// `width` is how many instances of all workers a slice of the run has at the least.
+    pub(super) fn new(ground: &'a Ground<'a>, seed: u64, width: u64) -> Self {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
         let (context, quick) = (Context::new(random.random()), Quick::new(random.random()));
-        Self { ground, random, quick, context, counter: Counter::default() }
+        Self { ground, random, quick, context, counter: Counter::default(), marks: Marks::new(width) }
+    }
+
+    /// A round has ended, and all workers have done so many instances until now.
+    pub(super) fn reach(&mut self, instances: u64) {
+        self.marks.reach(instances, || self.counter.totals());
     }
 
     /// Does a chunk, alone or with others who are at it as well, until it is done in this round, or will be without this worker.

@@ -1,7 +1,7 @@
 //! Options of `nostale litmus`.
 
 use super::{
-    super::size::{parse_seconds, parse_seed},
+    super::size::{parse_probability, parse_seconds, parse_seed},
     MachineOptions, Memory,
     litmus_generate::GenerateOptions,
 };
@@ -14,13 +14,19 @@ Exit status:
   1  a state was seen that is not allowed, or an ordering that is expected to hold allows a bad one
   2  usage; a test could not be read, or does not run where it was to
   3  nothing is wrong, but not everything was explored, or it was interrupted
-States that are allowed and were never seen are warned of; they are no failure.";
+States that are allowed and were never seen are warned of; they are no failure.
+
+Exit status of --diff:
+  0  no difference that is more than chance
+  1  a difference with confidence 1 - alpha: a state is new or gone or, on the software MMU, its rate has moved
+  2  usage; a recording could not be read
+  3  nothing could be compared: no test in common, recordings that are too short, or older ones without batches";
 
 /// Options of `nostale litmus`.
 #[derive(Args, Debug)]
 pub(in super::super) struct LitmusOptions {
     /// Tests, directories of which all *.nst files are run, or - for standard input
-    #[arg(required_unless_present = "generate", value_name = "FILE|DIR")]
+    #[arg(required_unless_present_any = ["diff", "generate"], value_name = "FILE|DIR")]
     pub(in super::super) paths: Vec<PathBuf>,
     /// Where to run them
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST", default_value = "model,soft")]
@@ -49,7 +55,7 @@ pub(in super::super) struct LitmusOptions {
     pub(in super::super) plant: Option<Fault>,
     /// Run on KVM in another kernel, which is booted in QEMU: a Debian version (6.1, 6.12.95, fetched with apt), a .deb, a directory, or
     /// a bzImage, with :DIR for its modules
-    #[arg(long, value_name = "NAME|PATH", conflicts_with_all = ["on", "ordering", "memory_model", "workers", "plant"])]
+    #[arg(long, value_name = "NAME|PATH", conflicts_with_all = ["on", "ordering", "memory_model", "workers", "plant", "generate", "diff"])]
     pub(in super::super) kernel: Option<String>,
     #[command(flatten, next_help_heading = "The machine of --kernel")]
     pub(in super::super) machine: MachineOptions,
@@ -58,6 +64,18 @@ pub(in super::super) struct LitmusOptions {
     pub(in super::super) max_states: u64,
     #[command(flatten)]
     pub(in super::super) generate: GenerateOptions,
+    /// Run nothing, and compare two recordings (a result of --format json, or a directory of --out); of one with several orderings, a
+    /// single one is chosen by its name
+    #[arg(
+        long,
+        num_args = 2,
+        value_names = ["A[:ORDERING]", "B[:ORDERING]"],
+        conflicts_with_all = ["paths", "on", "ordering", "memory_model", "runs", "seconds", "seed", "workers", "plant", "max_states"],
+    )]
+    pub(in super::super) diff: Option<Vec<PathBuf>>,
+    /// The probability of one false alarm or more in a comparison, at the most
+    #[arg(long, value_name = "P", default_value = "0.01", requires = "diff", value_parser = parse_probability)]
+    pub(in super::super) alpha: f64,
 }
 
 /// Where a litmus test can run.

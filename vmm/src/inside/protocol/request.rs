@@ -81,7 +81,8 @@ impl LitmusText {
     /// What it is called among scenarios.
     #[must_use]
     pub fn pair(&self) -> Pair {
-        let stem = Path::new(&self.path).file_stem().map_or_else(|| self.path.clone(), |stem| stem.to_string_lossy().into_owned());
+        let stem =
+            Path::new(&self.path).file_stem().map_or_else(|| self.path.clone(), |stem| stem.to_string_lossy().into_owned());
         Pair { ops: format!("litmus:{stem}"), backing: Backing::MEMFD.name().to_owned() }
     }
 }

@@ -46,13 +46,7 @@ pub(super) fn reach(request: &RunRequest, facts: &Facts, out: &mut Out) -> Resul
     Ok(Event::ReachEnd)
 }
 
-fn scenarios(
-    request: &RunRequest,
-    facts: &Facts,
-    knobs: Option<&Knobs>,
-    probes: &Probes,
-    out: &mut Out,
-) -> Result<(), String> {
+fn scenarios(request: &RunRequest, facts: &Facts, knobs: Option<&Knobs>, probes: &Probes, out: &mut Out) -> Result<(), String> {
     let Understood { plan, config, time } = request.understand(facts).map_err(|error| error.to_string())?;
     // Of those that cannot run here, none takes a share of the time.
     let runnable =

@@ -103,7 +103,7 @@ fn cells(test: &TestResult, row: &StateRow, color: bool) -> Vec<String> {
 }
 
 /// Two digits of what is rare, and no more of what is not.
-fn per_million(rate: f64) -> String {
+pub(super) fn per_million(rate: f64) -> String {
     if rate >= 100.0 {
         format!("{rate:.0}")
     } else if rate >= 1.0 {

@@ -1,13 +1,14 @@
 //! From what is allowed and what was seen to a result.
 
 use super::{
-    Explored, NeverSeen, ParameterYield, Ran, RanOnKvm, ShapeShare, Sighting, StateRow, TestResult, ValueYield, Verdict,
+    Batch, Explored, NeverSeen, ParameterYield, Ran, RanOnKvm, ShapeShare, Sighting, StateRow, TestResult, ValueYield, Verdict,
 };
 use crate::litmus as kvm;
 use nostale_notifier::{
     lang::ast::Expected,
     litmus::{
         Allowed, Outcome,
+        batches::Batch as Slice,
         soft::{Rounds, Run, SHAPES, Seen},
     },
     model::Observed,
@@ -74,7 +75,7 @@ pub fn test(case: &Case<'_>) -> TestResult {
         columns: case.columns.iter().map(|column| column.text.clone()).collect(),
         states,
         explored: Some(Explored { states: case.allowed.states, exhausted, seconds: case.explored.as_secs_f64() }),
-        soft: case.soft.map(ran),
+        soft: case.soft.map(|run| ran(run, &outcomes)),
         kvm: case.on_kvm().map(|run| ran_on_kvm(run, &outcomes)),
         kvm_skipped: case.kvm.as_ref().and_then(|run| run.as_ref().err().cloned()),
         replay: case.replay.clone(),
@@ -161,14 +162,20 @@ fn judge(case: &Case<'_>, states: &[StateRow], exhausted: bool) -> (Verdict, Opt
     }
 }
 
-fn ran(run: &Run) -> Ran {
+fn ran(run: &Run, outcomes: &BTreeSet<&Outcome>) -> Ran {
     let seconds = run.elapsed.as_secs_f64();
     Ran {
         instances: run.instances,
         seconds,
         instances_per_second: run.instances as f64 / seconds.max(f64::MIN_POSITIVE),
         shapes: run.shapes.iter().map(share).collect(),
+        batches: batches(&run.batches, outcomes),
     }
+}
+
+fn batches(slices: &[Slice], outcomes: &BTreeSet<&Outcome>) -> Vec<Batch> {
+    let times = |slice: &Slice| outcomes.iter().map(|outcome| slice.times.get(*outcome).copied().unwrap_or(0)).collect();
+    slices.iter().map(|slice| Batch { instances: slice.instances, times: times(slice) }).collect()
 }
 
 fn share(rounds: &Rounds) -> ShapeShare {
@@ -207,5 +214,6 @@ fn ran_on_kvm(run: &kvm::Run, outcomes: &BTreeSet<&Outcome>) -> RanOnKvm {
         invalidations: run.kvm.invalidations(),
         // Where there was no choice, nothing was found out.
         parameters: parameters.filter(|parameter| parameter.values.len() > 1).collect(),
+        batches: batches(&run.batches, outcomes),
     }
 }

@@ -1,13 +1,17 @@
 //! What litmus tests came to, and its forms. As with a run, the structures here *are* the JSON schema, and fields are only ever
 //! added.
 
+pub mod diff;
 mod forms;
+mod histogram;
 mod human;
 mod judge;
+mod read;
 
 pub use judge::{Case, test};
+pub use read::{BadDocument, ReadError, parse, read};
 
-use super::{Format, Host, check::Unchecked, json, junit, ktap};
+use super::{Format, Host, check::Unchecked, json, junit, ktap, number_or_none};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -167,9 +171,13 @@ pub struct Ran {
     /// How long they took.
     pub seconds: f64,
     /// Instances a second.
+    #[serde(deserialize_with = "number_or_none")]
     pub instances_per_second: f64,
     /// How the instances were spread over the shapes of rounds.
     pub shapes: Vec<ShapeShare>,
+    /// The same in slices of the run, one after the other.
+    #[serde(default)]
+    pub batches: Vec<Batch>,
 }
 
 /// A run on real KVM.
@@ -180,6 +188,7 @@ pub struct RanOnKvm {
     /// How long they took.
     pub seconds: f64,
     /// Instances a second.
+    #[serde(deserialize_with = "number_or_none")]
     pub instances_per_second: f64,
     /// System calls of the operations.
     pub operations: u64,
@@ -190,6 +199,9 @@ pub struct RanOnKvm {
     pub installs: u64,
     /// Invalidations that hit it.
     pub invalidations: u64,
+    /// The run in slices, one after the other.
+    #[serde(default)]
+    pub batches: Vec<Batch>,
     /// In what rounds differed, and what came of it.
     #[serde(default)]
     pub parameters: Vec<ParameterYield>,
@@ -215,6 +227,15 @@ pub struct ValueYield {
     pub times: Vec<u64>,
 }
 
+/// A slice of a run.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Batch {
+    /// Instances.
+    pub instances: u64,
+    /// How many of them ended in each of the test's `states`, in their order.
+    pub times: Vec<u64>,
+}
+
 /// A shape of rounds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ShapeShare {
@@ -223,6 +244,7 @@ pub struct ShapeShare {
     /// Instances of such rounds.
     pub instances: u64,
     /// How many of them a second.
+    #[serde(deserialize_with = "number_or_none")]
     pub instances_per_second: f64,
 }
 
@@ -230,10 +252,15 @@ impl TestResult {
     /// Variant and memory model: its name among those of its file.
     #[must_use]
     pub fn name(&self) -> String {
-        match &*self.memory_model {
-            "sc" => self.variant.clone(),
-            other => format!("{} under {other}", self.variant),
-        }
+        named(&self.variant, &self.memory_model)
+    }
+}
+
+/// An ordering under a memory model, which goes without saying if it is the usual one.
+fn named(variant: &str, memory_model: &str) -> String {
+    match memory_model {
+        "sc" => variant.to_owned(),
+        other => format!("{variant} under {other}"),
     }
 }
 

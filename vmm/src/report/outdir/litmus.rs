@@ -1,7 +1,7 @@
 //! What `nostale litmus --out DIR` keeps.
 
 use super::{OutDir, OutDirError, WIDTH};
-use crate::report::litmus::{LitmusReport, Options, render};
+use crate::report::litmus::{LitmusReport, Options, diff, render};
 
 impl OutDir {
     /// Writes all files of a call: the result in every form.
@@ -12,6 +12,19 @@ impl OutDir {
         let options = Options { width: WIDTH, color: false };
         self.write_forms(|format| render(report, format, &options))?;
         self.write("README.txt", README.as_bytes())
+    }
+
+    /// Writes all files of a comparison: the result in every form.
+    ///
+    /// # Errors
+    /// The first file that could not be written.
+    pub fn write_litmus_diff(&self, report: &diff::DiffReport) -> Result<(), OutDirError> {
+        let options = Options { width: WIDTH, color: false };
+        self.write_forms(|format| diff::render(report, format, &options))?;
+        self.write(
+            "README.txt",
+            README.replace("Results of litmus tests run", "Two recordings of litmus tests, compared").as_bytes(),
+        )
     }
 }
 

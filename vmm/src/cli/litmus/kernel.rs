@@ -1,7 +1,8 @@
 //! `nostale litmus --kernel`: the same on KVM in another kernel.
 
-use super::{Refused, litmus::Call, machine, models};
+use super::Call;
 use crate::{
+    cli::{Refused, machine, models},
     inside::{Event, LitmusText, RunRequest},
     kernels::Program,
     l1::{Boot, End, L1, Ran},

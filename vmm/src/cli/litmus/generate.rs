@@ -1,11 +1,13 @@
 //! `nostale litmus --generate`: litmus tests that nobody has to think of.
 
-use super::{
-    Refused,
-    args::{Common, LitmusOptions},
-    interrupt, output,
+use crate::{
+    cli::{
+        Refused,
+        args::{Common, LitmusOptions},
+        interrupt, output,
+    },
+    report::{Format, counter::Counter, generated::GeneratedReport, outdir::OutDir, units},
 };
-use crate::report::{Format, counter::Counter, generated::GeneratedReport, outdir::OutDir, units};
 use nostale_notifier::litmus::generate::{GenerateError, Options, Progress, generate as generated};
 use std::{ops::ControlFlow, process::ExitCode, sync::atomic::Ordering, time::Instant};
 

@@ -11,6 +11,7 @@ mod code;
 mod cpus;
 mod crew;
 mod meeting;
+mod pace;
 mod plan;
 mod program;
 mod rounds;

@@ -42,16 +42,15 @@ impl Plan {
         instance * self.shape.stride()
     }
 
-    /// A round of this shape, where a thread needs about `pace` for an instance.
+    /// A round of this shape, for which the guests take about as long as `pass`.
     pub(super) fn draw(
         random: &mut Xoshiro256PlusPlus,
         (test, stage): (&Test<'_>, &Stage),
         shape: Shape,
-        pace: Duration,
+        pass: Duration,
     ) -> Self {
         let room = (AREA / shape.stride()).min(MOST_INSTANCES);
         let instances = room >> shape.get(Parameter::Instances);
-        let pass = pace.mul_f64(instances as f64);
         let mut plan = Self { shape, instances, ..Self::default() };
         for (number, thread) in test.threads.iter().enumerate() {
             let guest = thread.side == Side::Guest;

@@ -4,6 +4,7 @@ use super::{
     code::Params,
     cpus,
     crew::Crew,
+    pace::Paces,
     plan::{MOST_INSTANCES, Plan, deeds},
     program::{Deed, Part, Where},
     run::{Kvm, Options, Run, RunError, Seen},
@@ -34,8 +35,9 @@ use std::{
 
 /// Room for a guest thread's code and parameters behind the board.
 pub(super) const CODE: usize = 8 * PAGE_SIZE as usize;
-/// Rounds of one shape in a row: to move threads to other processors, or to other pages, takes as long as a round.
-const ERA: u64 = 6;
+/// How long rounds have one shape: to move threads to other processors, or to other pages, takes as long as a round. Shapes share the time
+/// and not the rounds, of which some take fifty times as long as others: a fault costs more than a hundred instances.
+const ERA: Duration = Duration::from_millis(4);
 
 /// What all rounds of a run use.
 pub(super) struct Rounds<'a> {
@@ -160,21 +162,23 @@ impl Rounds<'_> {
         let begin = Instant::now();
         let before = machine.sample()?;
         let (mut ends, mut marks) = (Ends::default(), Marks::new(MOST_INSTANCES as u64));
-        // How long an instance takes a guest's thread: a system call is to come at any time of a round.
-        let mut pace = Duration::from_nanos(100);
-        let (mut shape, mut rounds) = (Shape::default(), 0);
+        let mut paces = Paces::default();
+        let (mut shape, mut rounds, mut eras, mut pages) = (Shape::default(), 0, 0u64, None);
+        let mut era = begin;
         while !options.until.is_enough(ends.instances, begin.elapsed()) && !stop.load(Relaxed) {
-            if rounds % ERA == 0 {
+            if rounds == 0 || era.elapsed() > ERA {
+                (era, eras) = (Instant::now(), eras + 1);
                 // The second half dwells on what was rare in the first, every other time.
-                let dwells = options.until.is_enough(ends.instances * 2, begin.elapsed() * 2) && rounds / ERA % 2 == 0;
+                let dwells = options.until.is_enough(ends.instances * 2, begin.elapsed() * 2) && eras.is_multiple_of(2);
                 let weights = if dwells { ends.dwell(&mut random) } else { None };
                 shape = Shape::draw(&mut random, &possible, &weights.unwrap_or(EVEN));
                 if possible.varies(Parameter::Cpus) && rounds > 0 {
                     self.cpus.place(&self.threads(machine, guests), shape.cpus(), random.random_range(0..64));
                 }
             }
-            let plan = Plan::draw(&mut random, (test, self.stage), shape, pace);
-            self.prepare(&plan, rounds % ERA == 0)?;
+            let plan = Plan::draw(&mut random, (test, self.stage), shape, paces.of(shape));
+            self.prepare(&plan, pages != Some(shape.is_huge()))?;
+            pages = Some(shape.is_huge());
             for (vcpu, (&number, entries)) in guests.iter().zip(&self.entries).enumerate() {
                 if let (Some(block), false) = (self.system.vcpu(vcpu), entries.is_empty()) {
                     block.entry.store(entries[plan.ways[number] % entries.len()], SeqCst);
@@ -186,8 +190,7 @@ impl Rounds<'_> {
             }
             *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = plan.clone();
             crew.round().map_err(RunError::Lost)?;
-            let each = crew.guests_took() / plan.instances as u32;
-            pace = (pace * 15 + each.min(Duration::from_micros(10))) / 16;
+            paces.learn(shape, crew.guests_took());
             self.look(&plan, &mut ends, || begin.elapsed());
             ends.end_round(shape);
             rounds += 1;
@@ -233,7 +236,7 @@ impl Rounds<'_> {
         self.tids.iter().enumerate().filter_map(thread).collect()
     }
 
-    /// Puts every instance into its first state. A new shape has other pages.
+    /// Puts every instance into its first state. `new`: the last round had other pages.
     fn prepare(&self, plan: &Plan, new: bool) -> Result<(), RunError> {
         let (test, huge) = (&self.kvm.test, plan.shape.is_huge());
         for (address, deed) in deeds(test) {

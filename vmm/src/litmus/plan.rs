@@ -11,8 +11,10 @@ use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::time::Duration;
 
-/// Instances of a round, at the most.
-pub(super) const MOST_INSTANCES: usize = 8192;
+/// Instances of a round, at the most: each system call serves so many. Where there is none, it is only a barrier that they share.
+pub(super) fn most_instances(test: &Test<'_>) -> usize {
+    if deeds(test).next().is_some() { 8192 } else { 32_768 }
+}
 /// Where the guest finds the board and the areas of the addresses.
 pub(super) const BOARD: Gpa = Gpa::new(4 << 30);
 pub(super) const HOME: Gpa = Gpa::new(5 << 30);
@@ -37,19 +39,14 @@ impl Plan {
         if self.shape.is_huge() { AREA } else { whole_pages(self.instances * self.shape.stride()) }
     }
 
-    /// Where an instance's words begin in an area.
-    pub(super) fn at(&self, instance: usize) -> usize {
-        instance * self.shape.stride()
-    }
-
     /// A round of this shape, for which the guests take about as long as `pass`.
     pub(super) fn draw(
         random: &mut Xoshiro256PlusPlus,
-        (test, stage): (&Test<'_>, &Stage),
+        (test, stage, most): (&Test<'_>, &Stage, usize),
         shape: Shape,
         pass: Duration,
     ) -> Self {
-        let room = (AREA / shape.stride()).min(MOST_INSTANCES);
+        let room = (AREA / shape.stride()).min(most);
         let instances = room >> shape.get(Parameter::Instances);
         let mut plan = Self { shape, instances, ..Self::default() };
         for (number, thread) in test.threads.iter().enumerate() {
@@ -63,7 +60,7 @@ impl Plan {
             let anywhere = shape.get(Parameter::Order) == 1;
             let mut params = Params {
                 board: base,
-                own: base + ((1 + number) * MOST_INSTANCES * test.line) as u64,
+                own: base + ((1 + number) * most * test.line) as u64,
                 stride: shape.stride() as u64,
                 from: if anywhere { random.random_range(0..instances as u64) } else { 0 },
                 instances: instances as u64,

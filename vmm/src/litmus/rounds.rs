@@ -5,12 +5,12 @@ use super::{
     cpus,
     crew::Crew,
     pace::Paces,
-    plan::{MOST_INSTANCES, Plan, deeds},
+    plan::{Plan, deeds},
     program::{Deed, Part, Where},
     run::{Kvm, Options, Run, RunError, Seen},
     seen::{Ends, Key, WATCHED},
     shape::{EVEN, Parameter, Possible, Shape},
-    stage::{AREA, Stage},
+    stage::{AREA, Stage, Words},
 };
 use crate::{machine::Machine, memory::System, ops::OperationError};
 use nix::unistd::{Pid, gettid};
@@ -43,6 +43,8 @@ const ERA: Duration = Duration::from_millis(4);
 pub(super) struct Rounds<'a> {
     pub(super) kvm: &'a Kvm<'a>,
     pub(super) stage: &'a Stage,
+    /// Instances of a round, at the most.
+    pub(super) most: usize,
     /// Bytes of the board, without code.
     pub(super) board: usize,
     pub(super) system: &'a System,
@@ -161,7 +163,7 @@ impl Rounds<'_> {
         let possible = self.possible(options.stale);
         let begin = Instant::now();
         let before = machine.sample()?;
-        let (mut ends, mut marks) = (Ends::default(), Marks::new(MOST_INSTANCES as u64));
+        let (mut ends, mut marks) = (Ends::default(), Marks::new(self.most as u64));
         let mut paces = Paces::default();
         let (mut shape, mut rounds, mut eras, mut pages) = (Shape::default(), 0, 0u64, None);
         let mut era = begin;
@@ -176,7 +178,7 @@ impl Rounds<'_> {
                     self.cpus.place(&self.threads(machine, guests), shape.cpus(), random.random_range(0..64));
                 }
             }
-            let plan = Plan::draw(&mut random, (test, self.stage), shape, paces.of(shape));
+            let plan = Plan::draw(&mut random, (test, self.stage, self.most), shape, paces.of(shape));
             self.prepare(&plan, pages != Some(shape.is_huge()))?;
             pages = Some(shape.is_huge());
             for (vcpu, (&number, entries)) in guests.iter().zip(&self.entries).enumerate() {
@@ -249,42 +251,40 @@ impl Rounds<'_> {
                 self.stage.remap(address, test.first[address], huge, AREA)?;
             }
         }
+        let fill = |words: Words<'_>, value: i32| {
+            (0..plan.instances).for_each(|instance| words.of(instance).store(value as u32, Relaxed));
+        };
         for (page, value) in test.contents.iter().enumerate() {
-            let set = |instance| self.stage.page_word(page, huge, plan.at(instance)).store(*value as u32, Relaxed);
-            (0..plan.instances).for_each(set);
+            fill(self.stage.page_words(page, huge, plan.shape.stride(), plan.instances), *value);
         }
         let lines = |first: usize, values: &[i32]| {
-            for (word, value) in values.iter().enumerate() {
-                let set = |instance| self.stage.word(first + instance, word).store(*value as u32, Relaxed);
-                (0..plan.instances).for_each(set);
-            }
+            (0..).zip(values).for_each(|(word, value)| fill(self.stage.board_words(first, word, plan.instances), *value));
         };
         lines(0, &test.board);
-        test.threads.iter().enumerate().for_each(|(number, thread)| lines((1 + number) * MOST_INSTANCES, &test.own(thread.id)));
+        test.threads.iter().enumerate().for_each(|(number, thread)| lines((1 + number) * self.most, &test.own(thread.id)));
         Ok(())
     }
 
     /// Looks at every instance.
     fn look(&self, plan: &Plan, ends: &mut Ends, elapsed: impl Fn() -> Duration) {
+        let places: Vec<Words<'_>> = self.kvm.watched.iter().map(|(place, owner)| self.words(*place, *owner, plan)).collect();
         for instance in 0..plan.instances {
             let mut key: Key = [0; WATCHED];
-            for (slot, (place, owner)) in key.iter_mut().zip(&self.kvm.watched) {
-                *slot = self.word(*place, *owner, instance, plan);
+            for (slot, words) in key.iter_mut().zip(&places) {
+                *slot = words.of(instance).load(Relaxed) as i32;
             }
-            ends.add(key, &elapsed);
+            ends.add(key, places.len(), &elapsed);
         }
     }
 
-    /// What an instance has come to.
-    fn word(&self, place: Where, owner: Option<ThreadId>, instance: usize, plan: &Plan) -> i32 {
-        let line = match (place, owner) {
-            (Where::Page(page), _) => {
-                return self.stage.page_word(page, plan.shape.is_huge(), plan.at(instance)).load(Relaxed) as i32;
-            }
-            (Where::Own(_), Some(thread)) => (1 + thread.0 as usize) * MOST_INSTANCES + instance,
-            _ => instance,
-        };
-        let (Where::Board(word) | Where::Own(word)) = place else { return 0 };
-        self.stage.word(line, word).load(Relaxed) as i32
+    /// Where all instances have something that is watched.
+    fn words(&self, place: Where, owner: Option<ThreadId>, plan: &Plan) -> Words<'_> {
+        let first = owner.map_or(0, |thread| (1 + thread.0 as usize) * self.most);
+        match place {
+            Where::Page(page) => self.stage.page_words(page, plan.shape.is_huge(), plan.shape.stride(), plan.instances),
+            Where::Own(word) => self.stage.board_words(first, word, plan.instances),
+            // Of an address, nothing is watched: what is there in the end is a page.
+            Where::Board(word) | Where::Guest(word) | Where::Host(word) => self.stage.board_words(0, word, plan.instances),
+        }
     }
 }

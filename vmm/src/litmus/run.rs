@@ -4,7 +4,7 @@ use super::{
     code::{MOST, assemble},
     cpus,
     crew::{Crew, PATIENCE},
-    plan::{BOARD, HOME, MOST_INSTANCES},
+    plan::{BOARD, HOME, most_instances},
     program::{Part, Side, Test, Thread, Unsuited, Where, reads},
     rounds::{CODE, Rounds},
     seen::WATCHED,
@@ -168,8 +168,8 @@ impl<'m> Kvm<'m> {
     /// What is wrong with the machine.
     pub fn run(&self, options: &Options, stop: &AtomicBool) -> Result<Run, RunError> {
         let threads = &self.test.threads;
-        let line = self.test.line;
-        let board = whole_pages((1 + threads.len()) * MOST_INSTANCES * line);
+        let (line, most) = (self.test.line, most_instances(&self.test));
+        let board = whole_pages((1 + threads.len()) * most * line);
         let stage = Stage::new(self.test.first.len(), self.test.pages, board + threads.len() * CODE, line);
         let stage = stage.map_err(RunError::Memory)?;
         let guests: Vec<usize> =
@@ -213,6 +213,7 @@ impl<'m> Kvm<'m> {
         let rounds = Rounds {
             kvm: self,
             stage: &stage,
+            most,
             board,
             system: &system,
             entries: entered,

@@ -7,8 +7,9 @@ use nostale_notifier::{Hva, HvaRange, addr::PAGE_SIZE};
 use std::{
     fs::File,
     io,
+    marker::PhantomData,
     os::fd::AsRawFd,
-    sync::atomic::{AtomicU32, Ordering::SeqCst},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 use vm_memory::{FileOffset, MmapRegion};
 
@@ -39,15 +40,35 @@ impl Reserve {
         range.ok_or_else(|| io::Error::other("memory that begins within a page"))
     }
 
-    fn word(&self, offset: usize) -> &AtomicU32 {
-        word(&self.region, self.start + offset)
+    fn words(&self, offset: usize, step: usize, count: usize) -> Words<'_> {
+        Words::new(&self.region, self.start + offset, step, count)
     }
 }
 
-fn word(of: &MmapRegion, offset: usize) -> &AtomicU32 {
-    assert!(offset.is_multiple_of(4) && offset + 4 <= of.size(), "word at {offset} of {}", of.size());
-    // SAFETY: inside the mapping, aligned, and only accessed atomically. That another page may be there at any time is the point.
-    unsafe { &*of.as_ptr().wrapping_add(offset).cast() }
+/// The same word of every instance: of a page, or of the board.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Words<'a> {
+    first: *const AtomicU32,
+    /// Words from one to the next.
+    step: usize,
+    count: usize,
+    of: PhantomData<&'a MmapRegion>,
+}
+
+impl<'a> Words<'a> {
+    /// `count` words of a mapping, the first at `offset`, `step` bytes from each to the next.
+    fn new(of: &'a MmapRegion, offset: usize, step: usize, count: usize) -> Self {
+        let end = offset + count.saturating_sub(1) * step + 4;
+        assert!(offset.is_multiple_of(4) && step.is_multiple_of(4) && end <= of.size(), "words to {end} of {}", of.size());
+        Self { first: of.as_ptr().wrapping_add(offset).cast(), step: step / 4, count, of: PhantomData }
+    }
+
+    /// That of an instance.
+    pub(super) fn of(&self, instance: usize) -> &'a AtomicU32 {
+        assert!(instance < self.count, "instance {instance} of {}", self.count);
+        // SAFETY: inside the mapping, aligned, and only accessed atomically. That another page may be there at any time is the point.
+        unsafe { &*self.first.add(instance * self.step) }
+    }
 }
 
 /// The memory of a test. Each page is there twice: of 4 KiB pages, and as a huge page where the kernel gives any.
@@ -94,7 +115,7 @@ impl Stage {
         let _ = syscall::advise("madvise(NOHUGEPAGE)", small, libc::MADV_NOHUGEPAGE);
         let mut huge = true;
         for page in pages..2 * pages {
-            witness.word(page * AREA).store(0, SeqCst);
+            witness.words(page * AREA, 4, 1).of(0).store(0, Relaxed);
             huge &= huge::collapse(witness.areas(page, 1)?).unwrap_or(false);
         }
         Ok(Self {
@@ -193,14 +214,15 @@ impl Stage {
         whole.part(0, bytes as u64 / PAGE_SIZE).unwrap_or(whole)
     }
 
-    /// A word of a page, through the mapping that stays. Rounds begin and end at a barrier, which orders what is done in between.
-    pub(super) fn page_word(&self, page: usize, huge: bool, offset: usize) -> &AtomicU32 {
-        self.witness.word(self.offset(page, huge) + offset)
+    /// The words of so many instances in a page, `stride` bytes apart, through the mapping that stays. Rounds begin and end at a barrier,
+    /// which orders what is done in between.
+    pub(super) fn page_words(&self, page: usize, huge: bool, stride: usize, count: usize) -> Words<'_> {
+        self.witness.words(self.offset(page, huge), stride, count)
     }
 
-    /// Word `number` of line `line` of the board.
-    pub(super) fn word(&self, line: usize, number: usize) -> &AtomicU32 {
-        word(&self.board, line * self.line + number * 4)
+    /// Word `number` of so many lines of the board, from line `first` on.
+    pub(super) fn board_words(&self, first: usize, number: usize, count: usize) -> Words<'_> {
+        Words::new(&self.board, first * self.line + number * 4, self.line, count)
     }
 
     /// Copies bytes to a place on the board that nobody uses yet.

@@ -18,7 +18,8 @@ States that are allowed and were never seen are warned of; they are no failure.
 
 Exit status of --diff:
   0  no difference that is more than chance
-  1  a difference with confidence 1 - alpha: a state is new or gone or, on the software MMU, its rate has moved
+  1  a difference with confidence 1 - alpha: a state is new or gone or, on the software MMU, its rate has moved; or B has seen, if only
+     once, what its model does not allow and A has not seen
   2  usage; a recording could not be read
   3  nothing could be compared: no test in common, recordings that are too short, or older ones without batches";
 

@@ -114,7 +114,13 @@ impl Compared {
     }
 
     fn judge(&mut self, alpha: f64) {
-        let Pair { states, verdict, reason, .. } = &mut self.pair;
+        let Pair { states, verdict, reason, b, .. } = &mut self.pair;
+        // It takes no statistics to know that once is too often.
+        let contradicts = |state: &StateDiff| state.change == Change::New && state.forbidden_under.contains(&b.variant);
+        if states.iter().any(contradicts) {
+            *verdict = Verdict::Differs;
+            return;
+        }
         if reason.is_some() {
             return;
         }

@@ -143,6 +143,16 @@ fn the_same_is_the_same_and_what_is_short_says_nothing() {
 }
 
 #[test]
+fn once_is_too_often_where_the_model_forbids_it() {
+    let rows = |model, times| [("r=0", "allowed", about(100, 64)), ("r=1", model, first(times, 1, 64))];
+    let report = |model| states(&rows(model, 0), &rows(model, 1));
+    assert_eq!((report("forbidden").exit_status(), report("allowed").exit_status()), (1, 0));
+    assert_eq!(change(&report("forbidden"), "r=1"), (Change::New, false));
+    // Of what is gone there is nothing to fear.
+    assert_eq!(states(&rows("forbidden", 1), &rows("forbidden", 0)).exit_status(), 0);
+}
+
+#[test]
 fn as_often_and_in_other_bursts_is_neither_more_nor_less() {
     let report = states(&[("r=0", "allowed", about(10, 64))], &[("r=0", "allowed", first(900, 1, 64))]);
     assert_eq!(change(&report, "r=0"), (Change::OtherBursts, true));

@@ -168,7 +168,7 @@ fn litmus_forbidden() -> Result<(), Failed> {
 }
 
 fn litmus_test(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("litmus/{name}.nst"))
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tests/litmus/{name}.nst"))
 }
 
 fn main() -> ExitCode {

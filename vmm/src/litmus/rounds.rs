@@ -38,6 +38,8 @@ pub(super) const CODE: usize = 8 * PAGE_SIZE as usize;
 /// How long rounds have one shape: to move threads to other processors, or to other pages, takes as long as a round. Shapes share the time
 /// and not the rounds, of which some take fifty times as long as others: a fault costs more than a hundred instances.
 const ERA: Duration = Duration::from_millis(4);
+/// The first rounds have each a shape of their own: a short run is to see some, too.
+const FIRST: u64 = 48;
 
 /// What all rounds of a run use.
 pub(super) struct Rounds<'a> {
@@ -168,7 +170,7 @@ impl Rounds<'_> {
         let (mut shape, mut rounds, mut eras, mut pages) = (Shape::default(), 0, 0u64, None);
         let mut era = begin;
         while !options.until.is_enough(ends.instances, begin.elapsed()) && !stop.load(Relaxed) {
-            if rounds == 0 || era.elapsed() > ERA {
+            if rounds < FIRST || era.elapsed() > ERA {
                 (era, eras) = (Instant::now(), eras + 1);
                 // The second half dwells on what was rare in the first, every other time.
                 let dwells = options.until.is_enough(ends.instances * 2, begin.elapsed() * 2) && eras.is_multiple_of(2);

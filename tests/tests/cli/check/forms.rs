@@ -73,15 +73,15 @@ fn table() -> Result<(), Failed> {
     let (found, sum) = found.rsplit_once("\n\n").ok_or("no sum")?;
     let expected = "\
 m.nst after_unlock, as expected
-  #  line       mutator       third          guest                                                        what happens
-  1  7          lock ptl                                                                                  ptl: free → mutator
-  2  7          v.pte = none                                                                              x.pte: A → none
-  3  memory:19  x.tlb = none                                                                              x.tlb: A → none
-  4  7          v.pte = new                                                                               x.pte: none → B
-  5  15                       if x.pte == B                                                               → true
-  6  15                       seen = true                                                                 seen: false → true
-  7  16                                      if seen                                                      → true
-  8  memory:42                               atomic { if x.spte != none { x.spte.data = value; break } }  A.data: 0 → 2
+  #  line       mutator       third          guest                                                         what happens
+  1  7          lock ptl                                                                                   ptl: free → mutator
+  2  7          v.pte = none                                                                               x.pte: A → none
+  3  memory:21  x.tlb = none                                                                               x.tlb: A → none
+  4  7          v.pte = new                                                                                x.pte: none → B
+  5  15                       if x.pte == B                                                                → true
+  6  15                       seen = true                                                                  seen: false → true
+  7  16                                      if seen                                                       → true
+  8  memory:45                               atomic { if x.spte != none && !x.spte_readonly { x.spte.da …  A.data: 0 → 2
 
   m.nst:17: never A.data == 2 is violated after 8 steps
   \"the guest wrote the old page after somebody had seen the new one\"

@@ -28,6 +28,7 @@ use nostale_notifier::{
     litmus::Until,
 };
 use std::{
+    path::Path,
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -80,9 +81,8 @@ pub(super) struct Call<'a> {
 impl Call<'_> {
     /// On this machine.
     fn here(&self) -> Result<(LitmusReport, Option<OutDir>), Refused> {
-        let facts = Facts::gather();
         if self.options.on.contains(&Place::Kvm) {
-            facts.need_kvm().map_err(|need| format!("--on kvm: {need}"))?;
+            Facts::gather().need_kvm().map_err(|need| format!("--on kvm: {need}"))?;
         }
         let wanted = Wanted {
             paths: &self.options.paths,
@@ -94,7 +94,9 @@ impl Call<'_> {
         let out = self.common.out.as_deref().map(OutDir::prepare).transpose()?;
         let tests = self.tests(&chosen, &mut errors);
         let errors = errors.into_iter().map(|error| error.unchecked).collect();
-        Ok((self.report(Host::of(&facts), tests, errors), out))
+        // Which host it is stands in files; nothing has to be tried for it.
+        let host = Host::of(&Facts::gather_at(Path::new("/")));
+        Ok((self.report(host, tests, errors), out))
     }
 
     /// What all this came to.

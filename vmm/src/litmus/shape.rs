@@ -95,9 +95,8 @@ impl Possible {
     }
 
     /// Only the first value, which is the usual one.
-    pub(super) fn only_first(mut self, parameter: Parameter) -> Self {
-        self.0[parameter as usize] = 1;
-        self
+    pub(super) fn only_first(self, parameter: Parameter) -> Self {
+        self.only(parameter, 0)
     }
 
     /// Only this value.

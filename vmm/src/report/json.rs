@@ -22,9 +22,9 @@ pub enum BadDocument {
     Version(u32),
 }
 
-/// Why a file could not be read as the result of a run.
+/// Why a file could not be read as a result.
 #[derive(Debug, Error)]
-pub enum ReadError {
+pub enum ReadError<E> {
     /// No file, or no right to it.
     #[error("cannot read {}: {error}", path.display())]
     Io {
@@ -39,8 +39,23 @@ pub enum ReadError {
         /// Which file.
         path: PathBuf,
         /// What is wrong with it.
-        error: BadDocument,
+        error: E,
     },
+}
+
+/// The result in a file, which `parse` understands.
+pub(super) fn file<T, E>(path: &Path, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, ReadError<E>> {
+    let text = std::fs::read_to_string(path).map_err(|error| ReadError::Io { path: path.to_owned(), error })?;
+    parse(&text).map_err(|error| ReadError::Document { path: path.to_owned(), error })
+}
+
+/// The version that a document says it has: before anything else in it is understood.
+pub(super) fn version(text: &str) -> Result<u32, serde_json::Error> {
+    #[derive(serde::Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    serde_json::from_str(text).map(|Version { version }| version)
 }
 
 /// The run in a document that [`render`] wrote, or that a newer version wrote with fields that this one does not know.
@@ -48,11 +63,7 @@ pub enum ReadError {
 /// # Errors
 /// When it is anything else.
 pub fn parse(text: &str) -> Result<RunReport, BadDocument> {
-    #[derive(serde::Deserialize)]
-    struct Version {
-        version: u32,
-    }
-    let Version { version } = serde_json::from_str(text)?;
+    let version = version(text)?;
     if version != VERSION {
         return Err(BadDocument::Version(version));
     }
@@ -63,9 +74,8 @@ pub fn parse(text: &str) -> Result<RunReport, BadDocument> {
 ///
 /// # Errors
 /// The file's name, and what is wrong.
-pub fn read(path: &Path) -> Result<RunReport, ReadError> {
-    let text = std::fs::read_to_string(path).map_err(|error| ReadError::Io { path: path.to_owned(), error })?;
-    parse(&text).map_err(|error| ReadError::Document { path: path.to_owned(), error })
+pub fn read(path: &Path) -> Result<RunReport, ReadError<BadDocument>> {
+    file(path, parse)
 }
 
 /// The document, indented for whoever looks into it, ending in a newline.

@@ -9,7 +9,7 @@ mod judge;
 mod read;
 
 pub use judge::{Case, test};
-pub use read::{BadDocument, ReadError, parse, read};
+pub use read::{BadDocument, parse, read};
 
 use super::{Format, Host, check::Unchecked, json, junit, ktap, number_or_none};
 use serde::{Deserialize, Serialize};

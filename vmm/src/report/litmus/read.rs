@@ -1,10 +1,8 @@
 //! Results of litmus tests, read back.
 
 use super::{LitmusReport, histogram::Histogram};
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use crate::report::json::{self, ReadError};
+use std::path::Path;
 use thiserror::Error;
 
 /// The version of the schema that is written, and the only one there ever was.
@@ -32,42 +30,17 @@ pub enum BadDocument {
     },
 }
 
-/// Why results could not be read from a file or directory.
-#[derive(Debug, Error)]
-pub enum ReadError {
-    /// No file, or no right to it.
-    #[error("cannot read {}: {error}", path.display())]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// A file with something else in it.
-    #[error("{}: {error}", path.display())]
-    Document {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        error: BadDocument,
-    },
-}
-
 /// The results in a document that was written by this version or an older one, or by a newer one with fields that this one does not know.
 ///
 /// # Errors
 /// When it is anything else.
 pub fn parse(text: &str) -> Result<LitmusReport, BadDocument> {
-    #[derive(serde::Deserialize)]
-    struct Version {
-        version: u32,
-    }
     // The end may be in the middle of a number, too.
     let is_cut = text.trim_start().starts_with('{') && !text.trim_end().ends_with('}');
     let bad = |error: serde_json::Error| {
         if error.is_eof() || is_cut { BadDocument::Cut(error) } else { BadDocument::Json(error) }
     };
-    let Version { version } = serde_json::from_str(text).map_err(bad)?;
+    let version = json::version(text).map_err(bad)?;
     if version != VERSION {
         return Err(BadDocument::Version(version));
     }
@@ -82,10 +55,6 @@ pub fn parse(text: &str) -> Result<LitmusReport, BadDocument> {
 ///
 /// # Errors
 /// The file's name, and what is wrong.
-pub fn read(path: &Path) -> Result<LitmusReport, ReadError> {
-    let path = if path.is_dir() { path.join("report.json") } else { path.to_owned() };
-    match std::fs::read_to_string(&path) {
-        Err(error) => Err(ReadError::Io { path, error }),
-        Ok(text) => parse(&text).map_err(|error| ReadError::Document { path, error }),
-    }
+pub fn read(path: &Path) -> Result<LitmusReport, ReadError<BadDocument>> {
+    if path.is_dir() { json::file(&path.join("report.json"), parse) } else { json::file(path, parse) }
 }

@@ -18,4 +18,3 @@ pub mod ops;
 pub mod oracle;
 pub mod qemu;
 pub mod report;
-pub mod stats;

@@ -15,11 +15,8 @@ use super::{
     Change, DiffReport, METHOD, Pair, Recorded, Seen, Side, StateDiff, Verdict,
     pairs::{Pairs, file},
 };
-use crate::{
-    report::litmus::{Batch, StateRow, histogram::Histogram},
-    stats,
-};
-use nostale_notifier::litmus::batches::MOST;
+use crate::report::litmus::{Batch, StateRow, histogram::Histogram};
+use nostale_notifier::{litmus::batches::MOST, stats};
 
 /// What the recordings differ in, with at most `alpha` as the probability of a false alarm.
 #[must_use]

@@ -361,9 +361,11 @@ pub enum Item {
         /// All of it.
         slots: Vec<SlotMap>,
     },
-    /// Events of a CPU are missing here.
+    /// Events of a CPU are missing.
     Lost {
-        /// Between its last event and this one.
+        /// Since this one, the last that is there,
+        since: Tsc,
+        /// until this one, the next.
         until: Tsc,
         /// Which CPU.
         cpu: u16,

@@ -8,6 +8,13 @@
 //!
 //! Recording needs root; everything behind the file needs nothing.
 
+pub mod analysis;
+pub mod describe;
+mod errno;
 pub mod event;
 pub mod head;
+pub mod kind;
+pub mod order;
 pub mod profile;
+pub mod rules;
+pub mod world;

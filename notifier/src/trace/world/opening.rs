@@ -1,0 +1,41 @@
+//! Invalidations on their way.
+
+use super::mirror::pages_of;
+use crate::{
+    Hva, HvaRange,
+    trace::event::{KernelEvent, Tid},
+};
+
+/// An announcement whose handler may still be at work: between `kvm_unmap_hva_range` and whatever its thread does next.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    /// What was announced.
+    pub range: HvaRange,
+    /// The announcement.
+    pub event: KernelEvent,
+    /// Whether KVM has it in progress for certain.
+    pub begun: bool,
+    /// Entries of the TDP MMU that the handler has zapped.
+    pub zapped: u64,
+    /// Whether the secondary MMU was flushed after the last of them.
+    pub flushed: bool,
+}
+
+impl Opening {
+    /// Whether it names a page that an entry of this level at `hva` maps.
+    #[must_use]
+    pub fn covers(&self, hva: Hva, level: u8) -> bool {
+        HvaRange::new(hva, pages_of(level)).is_some_and(|own| own.overlaps(self.range))
+    }
+}
+
+/// What KVM has in progress: between `kvm_mmu_invalidate_begin` and `kvm_mmu_invalidate_end`.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Whose invalidation it is.
+    pub tid: Tid,
+    /// Of what.
+    pub range: HvaRange,
+    /// Its announcement.
+    pub event: KernelEvent,
+}

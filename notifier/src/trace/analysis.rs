@@ -1,15 +1,14 @@
 //! From a recording to its profile: one pass, in order of time, with memory that grows with what is installed and not with what happened.
 
 use super::{
-    describe::{describe, name},
+    describe::name,
     event::{Item, KernelEvent, PrimarySample, What},
     head::{Head, Tail},
     kind::Kind,
-    order::{Orders, Shown},
-    profile::{
-        Break, EventLine, KindCount, LostOnCpu, OrderVerdict, Profile, RuleResult, RuleState, Timeline, TimelineEvent, VERSION,
-    },
-    rules::{self, Broken, EXAMPLES, Findings, Rule, Sight},
+    order::Orders,
+    profile::{KindCount, LostOnCpu, OrderVerdict, Profile, RuleResult, RuleState, Timeline, VERSION},
+    rules::{self, EXAMPLES, Findings, Rule, Sight},
+    telling::Names,
     world::World,
 };
 use crate::event::Tsc;
@@ -162,9 +161,7 @@ impl Analysis {
         let threads = tail.map(|tail| tail.threads.clone()).unwrap_or_default();
         let events = self.events();
         let names = Names { threads: &threads, first: self.first.unwrap_or_default(), hertz: self.head.hertz };
-        let lines =
-            |broken: &(Tsc, Broken), rule: &str, around: &[KernelEvent], world: &World| names.breaks(broken, rule, around, world);
-        let rules: Vec<RuleResult> = self.rules.iter().map(|asked| asked.result(&lines, &self.world)).collect();
+        let rules: Vec<RuleResult> = self.rules.iter().map(|asked| asked.result(&names, &self.world)).collect();
         let (operations, shown) = {
             let (tally, idle) = self.orders.finish();
             let (operations, shown) = tally.finish(&threads);
@@ -246,7 +243,7 @@ impl Asked {
         self.around.truncate(self.found.examples.len());
     }
 
-    fn result(&self, lines: &dyn Fn(&(Tsc, Broken), &str, &[KernelEvent], &World) -> Break, world: &World) -> RuleResult {
+    fn result(&self, names: &Names<'_>, world: &World) -> RuleResult {
         let about = self.rule.about();
         let Findings { checks, breaks, ref examples, .. } = self.found;
         let state = match (breaks, checks) {
@@ -264,91 +261,7 @@ impl Asked {
             reason: self.blind.clone().or_else(nothing),
             checks,
             breaks,
-            examples: around.take(EXAMPLES).map(|(broken, around)| lines(broken, about.name, around, world)).collect(),
-        }
-    }
-}
-
-/// What turns numbers into what people read.
-struct Names<'a> {
-    threads: &'a BTreeMap<i32, String>,
-    first: Tsc,
-    hertz: f64,
-}
-
-impl Names<'_> {
-    fn us(&self, tsc: Tsc) -> f64 {
-        let per_us = if self.hertz > 0.0 { self.hertz / 1e6 } else { 1.0 };
-        (tsc.0 as f64 - self.first.0 as f64) / per_us
-    }
-
-    fn thread(&self, event: &KernelEvent) -> String {
-        self.threads.get(&event.at.tid.0).cloned().unwrap_or_else(|| event.at.tid.to_string())
-    }
-
-    fn line(&self, event: &KernelEvent) -> EventLine {
-        EventLine {
-            tsc: event.at.tsc,
-            at_us: self.us(event.at.tsc),
-            cpu: event.at.cpu.into(),
-            tid: event.at.tid.0,
-            thread: self.thread(event),
-            event: name(&event.what).to_owned(),
-            text: describe(&event.what).to_string(),
-        }
-    }
-
-    fn breaks(&self, (at, broken): &(Tsc, Broken), rule: &str, around: &[KernelEvent], world: &World) -> Break {
-        let mut events: Vec<KernelEvent> = broken.events.clone();
-        for event in around {
-            if !events.contains(event) {
-                events.push(*event);
-            }
-        }
-        events.sort_by_key(|event| event.at.tsc);
-        let call = broken.events.iter().rev().find_map(|event| match event.what {
-            What::Enter { call, args } if event.at.tid == broken.tid => Some(super::world::InCall { call, args, event: *event }),
-            _ => None,
-        });
-        Break {
-            rule: rule.to_owned(),
-            what: broken.what.clone(),
-            at_us: self.us(*at),
-            hva: broken.hva,
-            operation: super::order::Operation::of(broken.tid, call.as_ref(), world).name(self.threads),
-            events: events.iter().map(|event| self.line(event)).collect(),
-        }
-    }
-
-    fn timeline(&self, shown: &Shown) -> Timeline {
-        let start = shown.events.iter().find(|(stage, _)| *stage == super::profile::Stage::Start).map(|(_, event)| *event);
-        let zero = start.map_or(self.first, |event| event.at.tsc);
-        let (first, last) = (shown.events.first(), shown.events.last());
-        let took = first.zip(last).map_or(0.0, |((_, first), (_, last))| self.us(last.at.tsc) - self.us(first.at.tsc));
-        Timeline {
-            operation: shown.operation.name(self.threads),
-            chosen: shown.chosen.to_owned(),
-            order: shown.order.clone(),
-            thread: start.map_or_else(String::new, |event| self.thread(&event)),
-            start: shown.range.start(),
-            end: shown.range.end(),
-            at_us: self.us(zero),
-            took_us: took,
-            events: shown
-                .events
-                .iter()
-                .map(|(stage, event)| {
-                    let line = self.line(event);
-                    TimelineEvent {
-                        stage: *stage,
-                        at_us: self.us(event.at.tsc) - self.us(zero),
-                        cpu: line.cpu,
-                        thread: line.thread,
-                        event: line.event,
-                        text: line.text,
-                    }
-                })
-                .collect(),
+            examples: around.take(EXAMPLES).map(|(broken, around)| names.breaks(broken, about.name, around, world)).collect(),
         }
     }
 }

@@ -11,7 +11,8 @@ pub use operation::Operation;
 pub use tally::{Shown, Tally};
 
 use super::{
-    event::{KernelEvent, Tid, What},
+    event::{Gfn, KernelEvent, SlotMap, Tid, What},
+    head::Mmu,
     profile::Stage,
     world::{Effects, Entry, World, pages_between},
 };
@@ -78,11 +79,9 @@ impl Orders {
                 self.latest(tid, Stage::Begin, event);
                 self.met(tid, &effects.killed);
             }
-            What::Changed { .. } => {
-                if !effects.killed.is_empty() && world.opening(tid).is_some() {
-                    self.latest(tid, Stage::Zap, event);
-                    self.met(tid, &effects.killed);
-                }
+            What::Changed { .. } if !effects.killed.is_empty() && world.opening(tid).is_some() => {
+                self.latest(tid, Stage::Zap, event);
+                self.met(tid, &effects.killed);
             }
             What::Flush { .. } if world.opening(tid).is_some() => self.latest(tid, Stage::KvmFlush, event),
             What::TlbFlush { reason, .. } if reason != 1 => {
@@ -106,8 +105,8 @@ impl Orders {
             What::Exit { .. } => self.returns(event),
             What::Fault { address, .. } => {
                 // A guest physical address with TDP alone.
-                if let Some(hva) = world.slots.hva(super::event::Gfn(address >> PAGE_SHIFT))
-                    && world.mmu == super::head::Mmu::Tdp
+                if let Some(hva) = world.slots.hva(Gfn(address >> PAGE_SHIFT))
+                    && world.mmu == Mmu::Tdp
                     && let Some(id) = self.awaiting.get(&(hva.get() >> PAGE_SHIFT))
                 {
                     self.flights.stage(*id, Stage::Fault, event);
@@ -139,7 +138,7 @@ impl Orders {
 
     fn begins(&mut self, event: &KernelEvent, range: HvaRange, world: &World) {
         let tid = event.at.tid;
-        let meets = |slot: &super::event::SlotMap| HvaRange::new(slot.hva, slot.pages).is_some_and(|own| own.overlaps(range));
+        let meets = |slot: &SlotMap| HvaRange::new(slot.hva, slot.pages).is_some_and(|own| own.overlaps(range));
         if !world.slots.all().is_empty() && !world.slots.all().iter().any(meets) {
             return;
         }

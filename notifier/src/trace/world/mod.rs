@@ -268,17 +268,18 @@ impl World {
     }
 
     fn install(&mut self, event: &KernelEvent) {
-        if let What::Changed { gfn, old, new, level, space } = event.what {
-            if old.is_leaf(level) && !(new.is_leaf(level) && new.pfn() == old.pfn()) {
-                let key = Key::tdp(space, level, gfn);
-                // Of an obsolete root the entries go long after others have taken their place.
-                if self.mirror.get(key).is_some_and(|entry| entry.pfn == old.pfn()) {
-                    self.effects.killed.extend(self.mirror.remove(key));
-                }
-                if let Some(opening) = self.openings.iter_mut().find(|opening| opening.event.at.tid == event.at.tid) {
-                    opening.zapped += 1;
-                    opening.flushed = false;
-                }
+        if let What::Changed { gfn, old, new, level, space } = event.what
+            && old.is_leaf(level)
+            && !(new.is_leaf(level) && new.pfn() == old.pfn())
+        {
+            let key = Key::tdp(space, level, gfn);
+            // Of an obsolete root the entries go long after others have taken their place.
+            if self.mirror.get(key).is_some_and(|entry| entry.pfn == old.pfn()) {
+                self.effects.killed.extend(self.mirror.remove(key));
+            }
+            if let Some(opening) = self.openings.iter_mut().find(|opening| opening.event.at.tid == event.at.tid) {
+                opening.zapped += 1;
+                opening.flushed = false;
             }
         }
         if self.renewing.is_empty()

@@ -8,6 +8,9 @@
 //!
 //! Recording needs root; everything behind the file needs nothing.
 
+pub mod describe;
+pub mod errno;
 pub mod event;
+pub mod export;
 pub mod head;
 pub mod profile;

@@ -344,3 +344,51 @@ fn tlb_reason(reason: u8) -> Option<&'static str> {
         .get(usize::from(reason))
         .copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Pfn, trace::event::Gfn};
+
+    fn says(what: What) -> String {
+        describe(&what).to_string()
+    }
+
+    #[test]
+    fn an_event_in_a_line() {
+        let (start, end) = (Hva::new(0x7f00_0000_0000), Hva::new(0x7f00_0001_0000));
+        let call = Call::named("mremap").unwrap();
+        assert_eq!(says(What::Unmap { start, end }), "unmap [0x7f0000000000, 0x7f0000010000) 16 pages");
+        assert_eq!(says(What::Unmap { start, end: Hva::new(0x7f00_0000_0001) }), "unmap [0x7f0000000000, 0x7f0000000001) 1 page");
+        let args = [0x7f00_0000_0000, 0x1000, 0x1000, 3, u64::MAX, 5];
+        assert_eq!(says(What::Enter { call, args }), "mremap(0x7f0000000000, 0x1000, 0x1000, 3, -1)");
+        assert_eq!(says(What::Exit { call, ret: -22 }), "mremap → EINVAL (-22)");
+        assert_eq!(says(What::Exit { call, ret: -4000 }), "mremap → -4000");
+        assert_eq!(says(What::Exit { call, ret: 0x7f00_0000_0000 }), "mremap → 0x7f0000000000");
+        assert_eq!(says(What::Exit { call, ret: 0 }), "mremap → 0");
+        assert_eq!(says(What::Exit { call, ret: i64::MIN }), "mremap → 0x8000000000000000");
+        let what = What::Set { gfn: Gfn(0x100_376), spte: Spte(0x1e1a_77883 | 2), sptep: 0xffff_8880_0000_0010, level: 1 };
+        assert_eq!(says(what), "set gfn 0x100376 → pfn 0x1e1a77 level 1 rw at 0xffff888000000010");
+        let what = What::Changed { gfn: Gfn(1), old: Spte(0x1801), new: Spte(0x5a0), level: 2, space: 1 };
+        assert_eq!(says(what), "change gfn 0x1: table 0x1 level 2 ro → nothing (0x5a0) level 2 in space 1");
+        assert_eq!(says(What::TlbFlush { reason: 1, pages: u64::MAX }), "flush host TLB: all, remote shootdown");
+        assert_eq!(says(What::TlbFlush { reason: 9, pages: 1 }), "flush host TLB: 1 page, reason 9");
+        assert_eq!(says(What::Free { pfn: Pfn::new(0x12), order: 9 }), "free pfn 0x12 order 9");
+        let what = What::RangeStart { mm: 1, start, end, reason: 6 };
+        assert_eq!(says(what), "range start [0x7f0000000000, 0x7f0000010000) 16 pages migrate");
+    }
+
+    #[test]
+    fn names_are_those_of_tracefs() {
+        for call in Call::NAMES {
+            let call = Call::named(call).unwrap();
+            assert_eq!(name(&What::Enter { call, args: [0; 6] }), format!("syscalls/sys_enter_{}", call.name()));
+            assert_eq!(name(&What::Exit { call, ret: 0 }), format!("syscalls/sys_exit_{}", call.name()));
+            assert_eq!(fields(&What::Enter { call, args: [0; 6] }).as_slice().len(), arguments(call));
+        }
+        assert!(name(&What::Flush { kvm: 0 }).starts_with(PROBES));
+        let names: Vec<_> = Field::ALL.iter().map(|field| field.name()).collect();
+        assert!((0..names.len()).all(|at| !names[..at].contains(&names[at])), "no column twice");
+        assert!(Field::ALL.iter().enumerate().all(|(at, field)| *field as usize == at));
+    }
+}

@@ -9,7 +9,6 @@ use crate::trace::{
 };
 use parquet::{
     basic::{Compression, Encoding, LogicalType, Repetition, Type as Physical},
-    column::writer::ColumnWriter,
     data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type},
     errors::ParquetError,
     file::{

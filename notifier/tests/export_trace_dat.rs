@@ -1,5 +1,7 @@
 //! `trace-cmd` itself reads what we write of the kernel's own pages. Needs root, tracefs and `trace-cmd`, and says so without them.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use nostale_notifier::trace::{
     export::trace_dat::{self, RawPage, TraceDatError},
     head::{Format, Head, Mmu, Tail},

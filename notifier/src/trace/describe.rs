@@ -64,7 +64,7 @@ pub fn arguments(call: Call) -> usize {
 
 macro_rules! fields {
     ($($name:ident $text:literal $kind:ident $doc:literal,)*) => {
-        /// A column: what an event can say. Each has one type, whichever event it is of.
+        /// A column: what an event can say. Each has one type, whichever event it is of; none of the names is a word of SQL.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Field {
             $(#[doc = $doc] $name,)*
@@ -131,10 +131,10 @@ fields! {
     Error "error" Hex "The hardware's error code.",
     Role "role" Hex "`union kvm_mmu_page_role`.",
     Entry "entry" Hex "An entry of the primary MMU.",
-    Order "order" Decimal "log2 of pages.",
+    Order "page_order" Decimal "log2 of pages.",
     Pages "pages" Decimal "Pages; all ones for everything.",
     Lost "lost" Decimal "Events that are missing here.",
-    From "from" Decimal "When what ends here began, in ticks.",
+    From "from_tsc" Decimal "When what ends here began, in ticks.",
 }
 
 /// No event has more fields than this.
@@ -194,23 +194,15 @@ pub fn fields(what: &What) -> Fields {
         What::SlotUnmap { start, end, base, hva } => {
             Fields::new(&[(F::Gfn, start.0), (F::GfnEnd, end.0), (F::Base, base.0), (F::Hva, hva.get())])
         }
-        What::Requested { gfn, pfn, level } => {
-            Fields::new(&[(F::Gfn, gfn.0), (F::Pfn, pfn.get()), (F::Level, level.into())])
-        }
+        What::Requested { gfn, pfn, level } => Fields::new(&[(F::Gfn, gfn.0), (F::Pfn, pfn.get()), (F::Level, level.into())]),
         What::Set { gfn, spte, sptep, level } => {
             Fields::new(&[(F::Gfn, gfn.0), (F::Spte, spte.0), (F::Sptep, sptep), (F::Level, level.into())])
         }
-        What::Changed { gfn, old, new, level, space } => Fields::new(&[
-            (F::Gfn, gfn.0),
-            (F::Old, old.0),
-            (F::Spte, new.0),
-            (F::Level, level.into()),
-            (F::Space, space.into()),
-        ]),
-        What::FastFault { sptep, old, new } => Fields::new(&[(F::Sptep, sptep), (F::Old, old.0), (F::Spte, new.0)]),
-        What::Fault { vcpu, address, error } => {
-            Fields::new(&[(F::Vcpu, vcpu.into()), (F::Address, address), (F::Error, error)])
+        What::Changed { gfn, old, new, level, space } => {
+            Fields::new(&[(F::Gfn, gfn.0), (F::Old, old.0), (F::Spte, new.0), (F::Level, level.into()), (F::Space, space.into())])
         }
+        What::FastFault { sptep, old, new } => Fields::new(&[(F::Sptep, sptep), (F::Old, old.0), (F::Spte, new.0)]),
+        What::Fault { vcpu, address, error } => Fields::new(&[(F::Vcpu, vcpu.into()), (F::Address, address), (F::Error, error)]),
         What::ZapTable { gfn, role } => Fields::new(&[(F::Gfn, gfn.0), (F::Role, role.into())]),
         What::ZapAll => Fields::new(&[]),
         What::SetMigration { hva, entry, order } | What::RemoveMigration { hva, entry, order } => {
@@ -274,7 +266,11 @@ impl fmt::Display for Text<'_> {
             What::RemoveMigration { hva, entry, order } => write!(f, "migrated: {entry:#x} at {hva} order {order}"),
             What::TlbFlush { reason, pages } => {
                 f.write_str("flush host TLB: ")?;
-                if pages == u64::MAX { f.write_str("all")? } else { Count(pages).fmt(f)? }
+                if pages == u64::MAX {
+                    f.write_str("all")?
+                } else {
+                    Count(pages).fmt(f)?
+                }
                 match tlb_reason(reason) {
                     Some(why) => write!(f, ", {why}"),
                     None => write!(f, ", reason {reason}"),
@@ -346,6 +342,7 @@ fn tlb_reason(reason: u8) -> Option<&'static str> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 mod tests {
     use super::*;
     use crate::{Pfn, trace::event::Gfn};

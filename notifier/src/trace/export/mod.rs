@@ -15,6 +15,7 @@ mod perfetto;
 mod proto;
 mod row;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 mod tests;
 pub mod trace_dat;
 

@@ -332,4 +332,3 @@ fn track_of(tid: i32) -> u64 {
 fn after_slash(event: &'static str) -> &'static str {
     event.split_once('/').map_or(event, |(_, name)| name)
 }
-

@@ -3,31 +3,23 @@
 //! Each instance of tracefs becomes a buffer of the file, the first one its main buffer. The file wants all pages of a CPU side by
 //! side, and a recording has them as they came: so it is gone through twice, once to count and once to put each page where it belongs.
 
-use super::Whole;
+use super::{ExportError, Whole};
 use crate::trace::head::{Format, Head, Tail};
 use std::{
     collections::BTreeMap,
-    io::{self, Seek, SeekFrom, Write},
-    path::{Path, PathBuf},
+    io::{Seek, SeekFrom},
+    path::Path,
 };
 
 /// What kept a `trace.dat` from being written.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceDatError {
-    /// The file could not be written.
-    #[error("{path}: {source}")]
-    Write {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    /// The file could not be written, or the recording's clock is none.
+    #[error(transparent)]
+    File(#[from] ExportError),
     /// Nothing can be told of pages whose layout is unknown.
     #[error("the recording's header_page does not say how large a page of the ring buffer is")]
     Layout,
-    /// The recording says nothing about its clock that could be true.
-    #[error("the recording's clock makes {0} ticks a second: no time can be told from that")]
-    Clock(f64),
     /// A page is none.
     #[error("CPU {cpu} has a page of {len} bytes, where pages have {page}")]
     Page {
@@ -71,6 +63,9 @@ const HEADER_EVENT: &str = "# compressed entry header
 \ttime_stamp : type == 31
 \tdata max type_len  == 28
 ";
+
+/// `trace_clock`, the chosen one alone.
+const CLOCK: &str = "[x86-tsc]";
 
 /// Kinds of options (`trace-cmd-private.h`).
 mod option {
@@ -122,22 +117,24 @@ pub fn write<E: From<TraceDatError>>(
     })?;
 
     let cpus = runs.keys().map(|(_, cpu)| u32::from(*cpu) + 1).max().unwrap_or(0).max(head.cpus.into()).max(1);
-    let scale = Scale::new(head.hertz)?;
+    let scale = Scale::new(head.hertz).map_err(TraceDatError::from)?;
     let layout = Layout { head, tail, instances, page_size, cpus, scale, first: first.unwrap_or(0) };
     let front = layout.place(&mut runs);
 
-    let failed = |source| E::from(TraceDatError::Write { path: path.to_owned(), source });
-    let mut file = Whole::create(path).map_err(|refused| failed(io::Error::other(refused)))?;
-    file.file.write_all(&front).map_err(failed)?;
+    let failed = |error: ExportError| E::from(error.into());
+    let mut file = Whole::create(path).map_err(failed)?;
+    file.write(&front).map_err(failed)?;
     let mut at = front.len() as u64;
+    let padding = vec![0; page_size];
     pass(&mut |page| {
         let changed = || E::from(TraceDatError::Changed);
         let run = runs.get_mut(&(page.instance, page.cpu)).filter(|run| run.pages > 0).ok_or_else(changed)?;
-        let fill = page_size.checked_sub(page.bytes.len()).ok_or_else(changed)?;
+        let rest = padding.get(page.bytes.len()..).ok_or_else(changed)?;
         if at != run.offset {
-            file.file.seek(SeekFrom::Start(run.offset)).map_err(failed)?;
+            let sought = file.file.seek(SeekFrom::Start(run.offset));
+            sought.map_err(|source| failed(ExportError::Write { path: path.to_owned(), source }))?;
         }
-        file.file.write_all(page.bytes).and_then(|()| file.file.write_all(&vec![0; fill])).map_err(failed)?;
+        file.write(page.bytes).and_then(|()| file.write(rest)).map_err(failed)?;
         run.pages -= 1;
         run.offset += page_size as u64;
         at = run.offset;
@@ -146,7 +143,7 @@ pub fn write<E: From<TraceDatError>>(
     if runs.values().any(|run| run.pages > 0) {
         return Err(TraceDatError::Changed.into());
     }
-    file.keep().map_err(|refused| failed(io::Error::other(refused)))
+    file.keep().map_err(failed)
 }
 
 /// What the front of the file is made of.
@@ -185,7 +182,8 @@ impl Layout<'_> {
         out.extend(0_u32.to_le_bytes());
         out.extend(0_u32.to_le_bytes());
         let threads = self.tail.iter().flat_map(|tail| &tail.threads);
-        let lines = threads.filter(|(_, name)| !name.is_empty()).map(|(tid, name)| format!("{tid} {}\n", name.replace('\n', " ")));
+        let lines =
+            threads.filter(|(_, name)| !name.is_empty()).map(|(tid, name)| format!("{tid} {}\n", name.replace('\n', " ")));
         sized(&mut out, &lines.collect::<String>());
         out.extend(self.cpus.to_le_bytes());
 
@@ -193,12 +191,13 @@ impl Layout<'_> {
         let buffers = self.options(&mut out);
         out.extend(b"flyrecord\0");
         self.runs(&mut out, runs, 0);
-        sized(&mut out, "[x86-tsc]");
+        sized(&mut out, CLOCK);
         for (instance, place) in (1..).zip(buffers) {
             let here = out.len() as u64;
             out[place..place + 8].copy_from_slice(&here.to_le_bytes());
             out.extend(b"flyrecord\0");
             self.runs(&mut out, runs, instance);
+            sized(&mut out, CLOCK);
         }
         out
     }
@@ -272,13 +271,13 @@ struct Scale {
 }
 
 impl Scale {
-    fn new(hertz: f64) -> Result<Self, TraceDatError> {
+    fn new(hertz: f64) -> Result<Self, ExportError> {
         // Finest first. A clock slower than one tick a second is none.
         let fits = (0..32).rev().find_map(|shift| {
             let mult = (1e9 * f64::from(1_u32 << shift) / hertz).round();
             (mult >= 1.0 && mult <= f64::from(u32::MAX)).then_some(Self { mult: mult as u32, shift })
         });
-        fits.filter(|_| hertz.is_finite() && hertz >= 1.0).ok_or(TraceDatError::Clock(hertz))
+        fits.filter(|_| hertz.is_finite() && hertz >= 1.0).ok_or(ExportError::Clock(hertz))
     }
 
     fn nanoseconds(self, ticks: u64) -> u64 {
@@ -307,4 +306,109 @@ fn sized(out: &mut Vec<u8>, text: &str) {
 fn terminated(out: &mut Vec<u8>, text: &str) {
     out.extend(text.bytes().take_while(|byte| *byte != 0));
     out.push(0);
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+mod tests {
+    use super::*;
+    use crate::trace::head::Mmu;
+    use std::fs;
+
+    const HEADER_PAGE: &str = "\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n\
+                               \tfield: char data;\toffset:16;\tsize:4080;\tsigned:1;\n";
+
+    fn head() -> Head {
+        Head {
+            kernel: "6.18.0".into(),
+            cpu: String::new(),
+            cpus: 2,
+            mmu: Mmu::Tdp,
+            hertz: 2e9,
+            began: 0,
+            pid: None,
+            command: String::new(),
+            title: String::new(),
+            header_page: HEADER_PAGE.into(),
+            formats: vec![Format { name: "kvm/kvm_x".into(), text: "name: kvm_x\n".into() }],
+            missing: Default::default(),
+            probes: false,
+        }
+    }
+
+    /// Of an instance and a CPU, and with this time.
+    type Page = (u8, u16, u64);
+
+    fn export(head: &Head, len: usize, first: &[Page], second: &[Page]) -> Result<Vec<u8>, TraceDatError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.dat");
+        let mut passes = [first, second].into_iter();
+        let done = write(&path, head, None, &["task", "memory"], |each| {
+            passes.next().unwrap().iter().try_for_each(|(instance, cpu, time)| {
+                let mut bytes = vec![*cpu as u8 + 1; len];
+                bytes[..8].copy_from_slice(&time.to_le_bytes());
+                each(RawPage { instance: *instance, cpu: *cpu, bytes: &bytes })
+            })
+        });
+        assert_eq!(path.exists(), done.is_ok());
+        done.map(|()| fs::read(&path).unwrap())
+    }
+
+    /// Offsets and sizes of the data of two CPUs, from the `number`th list of them in the file.
+    fn runs(file: &[u8], number: usize) -> [[usize; 2]; 2] {
+        let mut marks = file.windows(10).enumerate().filter(|(_, bytes)| *bytes == b"flyrecord\0");
+        let (at, _) = marks.nth(number).unwrap();
+        let word = |n: usize| u64::from_le_bytes(file[at + 10 + 8 * n..][..8].try_into().unwrap()) as usize;
+        [[word(0), word(1)], [word(2), word(3)]]
+    }
+
+    #[test]
+    fn pages_of_a_cpu_lie_side_by_side() {
+        let pages = [(1, 1, 50), (0, 1, 60), (1, 1, 70), (0, 0, 80), (0, 1, 90)];
+        let file = export(&head(), 100, &pages, &pages).unwrap();
+        let times = |[offset, size]: [usize; 2]| -> Vec<u64> {
+            assert!(offset % 4096 == 0);
+            let pages = file[offset..offset + size].chunks_exact(4096);
+            pages.map(|page| u64::from_le_bytes(page[..8].try_into().unwrap())).collect()
+        };
+        let [task, memory] = [runs(&file, 0), runs(&file, 1)];
+        assert_eq!((times(task[0]), times(task[1])), (vec![80], vec![60, 90]));
+        assert_eq!((times(memory[0]), times(memory[1])), (vec![], vec![50, 70]));
+        assert_eq!((file[task[1][0] + 99], file[task[1][0] + 100]), (2, 0), "what is missing of a page is zeros");
+        assert_eq!(file.len(), memory[1][0] + 2 * 4096);
+        assert!(file.windows(4).any(|bytes| bytes == b"-25\0"), "50 ticks of the first page are time 0");
+    }
+
+    #[test]
+    fn a_recording_without_pages_is_a_file() {
+        assert_eq!(runs(&export(&head(), 16, &[], &[]).unwrap(), 1), [[0; 2]; 2]);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let page = [(0, 0, 1)];
+        let refused = |head: &Head, len, first: &[Page], second: &[Page]| export(head, len, first, second).unwrap_err();
+        assert!(matches!(refused(&head(), 4097, &page, &page), TraceDatError::Page { len: 4097, page: 4096, .. }));
+        assert!(matches!(refused(&head(), 15, &page, &page), TraceDatError::Page { .. }));
+        assert!(matches!(refused(&head(), 16, &[(2, 0, 1)], &[]), TraceDatError::Instance(2)));
+        for second in [&[][..], &[(0, 0, 1), (0, 0, 1)], &[(0, 1, 1)], &[(1, 0, 1)]] {
+            assert!(matches!(refused(&head(), 16, &page, second), TraceDatError::Changed));
+        }
+        for text in ["", "field: char data; offset:16; size:4000;", "field: char data; offset:x; size:4080;"] {
+            assert!(matches!(refused(&Head { header_page: text.into(), ..head() }, 16, &page, &page), TraceDatError::Layout));
+        }
+        for hertz in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let refused = refused(&Head { hertz, ..head() }, 16, &page, &page);
+            assert!(matches!(refused, TraceDatError::File(ExportError::Clock(_))));
+        }
+    }
+
+    #[test]
+    fn ticks_become_nanoseconds() {
+        for hertz in [1.0, 1e6, 1e9, 2_596_134_000.0, 5e9] {
+            let scale = Scale::new(hertz).unwrap();
+            let hour = scale.nanoseconds((hertz * 3600.0) as u64) as f64;
+            assert!((hour / 3.6e12 - 1.0).abs() < 1e-8, "{hertz}: {hour}");
+        }
+    }
 }

@@ -289,7 +289,7 @@ fn number(f: &mut fmt::Formatter<'_>, value: u64) -> fmt::Result {
 
 fn returned(f: &mut fmt::Formatter<'_>, ret: i64) -> fmt::Result {
     match errno::name(-ret.max(-errno::MAX)) {
-        Some(name) if ret < 0 && ret >= -errno::MAX => write!(f, "{name} ({ret})"),
+        Some(name) if (-errno::MAX..0).contains(&ret) => write!(f, "{name} ({ret})"),
         _ => number(f, ret.cast_unsigned()),
     }
 }

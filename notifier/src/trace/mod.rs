@@ -10,8 +10,9 @@
 
 pub mod analysis;
 pub mod describe;
-mod errno;
+pub mod errno;
 pub mod event;
+pub mod export;
 pub mod head;
 pub mod kind;
 pub mod layout;

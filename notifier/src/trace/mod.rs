@@ -8,6 +8,15 @@
 //!
 //! Recording needs root; everything behind the file needs nothing.
 
+mod decode;
 pub mod event;
+pub mod file;
+pub mod format;
 pub mod head;
+mod merge;
+pub mod page;
 pub mod profile;
+mod reading;
+pub mod synthetic;
+
+pub use reading::Reading;

@@ -17,6 +17,7 @@ mod merge;
 pub mod page;
 pub mod profile;
 mod reading;
+pub mod record;
 pub mod synthetic;
 
 pub use reading::Reading;

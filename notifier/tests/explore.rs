@@ -218,7 +218,7 @@ fn the_first_state_can_be_the_bad_one() {
     model.properties.push(Property { ask: Ask::Always, condition: c(0), text: String::new(), message: None, at: nowhere() });
     let outcome = run(&model);
     assert_eq!((outcome.verdict, outcome.states, outcome.transitions, outcome.depth), (Verdict::Fails, 1, 1, 0));
-    assert_eq!(steps(&outcome), []);
+    assert_eq!(steps(&outcome), [0u32; 0]);
 }
 
 #[test]

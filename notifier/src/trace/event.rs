@@ -295,7 +295,7 @@ pub enum What {
         hva: Hva,
         /// The entry.
         entry: u64,
-        /// log2 of the pages.
+        /// log2 of the pages that it maps: 0, or 9 of a PMD.
         order: u8,
     },
     /// t `migrate:remove_migration_pte` and `remove_migration_pmd`: the new mapping is in place.
@@ -304,7 +304,7 @@ pub enum What {
         hva: Hva,
         /// The new mapping.
         entry: u64,
-        /// log2 of the pages.
+        /// log2 of the pages that it maps: 0, or 9 of a PMD.
         order: u8,
     },
     /// t `tlb:tlb_flush`: the host's own TLB.

@@ -9,15 +9,25 @@
 //! Recording needs root; everything behind the file needs nothing.
 
 pub mod analysis;
+mod decode;
 pub mod describe;
 pub mod errno;
 pub mod event;
 pub mod export;
+pub mod file;
+pub mod format;
 pub mod head;
 pub mod kind;
 pub mod layout;
+mod merge;
 pub mod order;
+pub mod page;
 pub mod profile;
+mod reading;
+pub mod record;
 pub mod rules;
+pub mod synthetic;
 mod telling;
 pub mod world;
+
+pub use reading::Reading;

@@ -59,7 +59,7 @@ fn short() -> Vec<Item> {
         at(4500, 1, 101, What::Set { gfn: Gfn(0x100), spte: Spte(0x1e1a_7783), sptep: 0xffff_8880_0000_0000, level: 1 }),
         Item::Primary(PrimarySample { from: Tsc(4600), to: Tsc(4800), start, entries: vec![1, 2] }),
         at(5000, 0, 100, What::Exit { call: mremap(), ret: -22 }),
-        Item::Lost { until: Tsc(5500), cpu: 1, events: Some(7) },
+        Item::Lost { since: Tsc(0), until: Tsc(5500), cpu: 1, events: Some(7) },
     ]
 }
 

@@ -102,7 +102,7 @@ impl Orders {
                     self.flights.stage(id, Stage::Free, event);
                 }
             }
-            What::Exit { .. } => self.returns(event),
+            What::Exit { .. } if effects.returned => self.returns(event),
             What::Fault { address, .. } => {
                 // A guest physical address with TDP alone.
                 if let Some(hva) = world.slots.hva(Gfn(address >> PAGE_SHIFT))

@@ -47,6 +47,8 @@ pub struct Effects {
     pub killed: Vec<Entry>,
     /// The entry that came.
     pub installed: Option<Entry>,
+    /// Whether a thread returned from a call that it was seen to enter.
+    pub returned: bool,
 }
 
 /// The world.
@@ -183,6 +185,7 @@ impl World {
     pub fn apply(&mut self, event: &KernelEvent) {
         self.effects.killed.clear();
         self.effects.installed = None;
+        self.effects.returned = false;
         let tid = event.at.tid;
         match event.what {
             What::Enter { call, args } => {
@@ -196,6 +199,7 @@ impl World {
             What::Exit { call, ret } => {
                 let thread = self.threads.entry(tid).or_default();
                 let ended = thread.call.take().filter(|entered| entered.call == call);
+                self.effects.returned = ended.is_some();
                 self.family.returns(tid, call, ended.map(|entered| entered.args), ret);
                 if self.renewing.contains(&tid) {
                     self.renewing.retain(|renewing| *renewing != tid);

@@ -10,6 +10,7 @@ mod litmus_diff;
 mod litmus_generate;
 mod matrix;
 mod refusals;
+mod report;
 mod settings;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -191,6 +192,7 @@ fn main() -> ExitCode {
         litmus_generate::trials(),
         litmus_diff::trials(),
         refusals::trials(&bench),
+        report::trials(),
         ends::trials(&bench),
         forms::trials(&bench),
         matrix::trials(),

@@ -5,11 +5,13 @@ mod litmus_generate;
 mod machine;
 mod matrix;
 mod mutate;
+mod report;
 
 pub(super) use litmus::{LitmusOptions, Place};
 pub(super) use machine::{AccelChoice, MachineOptions};
 pub(super) use matrix::MatrixOptions;
 pub(super) use mutate::MutateOptions;
+pub(super) use report::ReportOptions;
 
 use super::size::{Size, parse_seconds, parse_seed};
 use crate::{live::Plant, machine::Layout, report::Format};
@@ -85,6 +87,9 @@ pub(super) enum Command {
     /// Delete one notifier call at a time from a running kernel: does the testbed notice?
     #[command(after_help = mutate::STATUS)]
     Mutate(MutateOptions),
+    /// Make one page of HTML from results that --out has kept: everything in it, to be read in a browser or sent on
+    #[command(after_help = report::STATUS)]
+    Report(ReportOptions),
 }
 
 /// Options of `nostale run`.

@@ -12,6 +12,7 @@ mod matrix;
 mod models;
 mod mutate;
 mod output;
+mod report;
 mod run;
 mod size;
 
@@ -54,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Litmus(options) => litmus::litmus(options, &cli.common),
         Command::Fmt(options) => fmt::fmt(options, &cli.common),
         Command::Mutate(options) => mutate::mutate(options, &cli.common),
+        Command::Report(options) => report::report(options, &cli.common),
     };
     result.unwrap_or_else(|Refused(reason)| {
         eprintln!("nostale: {reason}");

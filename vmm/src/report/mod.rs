@@ -14,6 +14,7 @@ pub mod litmus;
 pub mod matrix;
 pub mod mutate;
 pub mod outdir;
+pub mod page;
 pub mod progress;
 pub mod steps;
 mod storm;

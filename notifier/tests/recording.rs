@@ -11,22 +11,27 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
 const PAGE: usize = 4096;
 
+/// One at a time: a recorder passes over its own thread, and not over those of others in its process.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// tracefs, if this process may make instances of it.
-fn tracefs() -> Option<PathBuf> {
+fn tracefs() -> Option<(PathBuf, MutexGuard<'static, ()>)> {
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let found = find_tracefs().map_err(|error| error.to_string()).and_then(|path| {
         let own = path.join("instances").join(format!("nostale_test_{}_{:?}", std::process::id(), thread::current().id()));
         fs::create_dir(&own).map_err(|error| format!("{}: {error}", own.display()))?;
         fs::remove_dir(&own).map_err(|error| format!("{}: {error}", own.display()))?;
         Ok(path)
     });
-    found.map_err(|why| println!("skipped: {why}")).ok()
+    let path = found.map_err(|why| println!("skipped: {why}")).ok()?;
+    Some((path, alone))
 }
 
 fn hertz() -> f64 {
@@ -78,7 +83,7 @@ fn work() -> (u64, u64) {
 
 #[test]
 fn what_this_process_does_comes_back_in_order() {
-    let Some(tracefs) = tracefs() else { return };
+    let Some((tracefs, _alone)) = tracefs() else { return };
     let sink = Sink::default();
     let mut wanted = Wanted::new(tracefs.clone(), std::process::id() as i32, hertz());
     wanted.title = "itself".to_owned();
@@ -105,6 +110,14 @@ fn what_this_process_does_comes_back_in_order() {
     assert!(items.is_sorted_by_key(Item::tsc), "in order of time");
     assert!(items.iter().any(|item| matches!(item, Item::Slots { .. })));
     assert_eq!(tail.lost, BTreeMap::new());
+
+    let recorder = tail.threads.iter().find(|(_, name)| *name == "nostale-record").map(|(tid, _)| *tid);
+    let enters = |item: &Item| match item {
+        Item::Event(event) if matches!(event.what, What::Enter { .. }) => Some(event.at.tid.0),
+        _ => None,
+    };
+    assert!(recorder.is_some(), "{:?}", tail.threads);
+    assert!(!items.iter().filter_map(enters).any(|tid| Some(tid) == recorder), "what the recorder calls is no part of it");
 
     let call = |name| Call::named(name).expect("it is one");
     let mine = items.iter().filter_map(|item| match item {
@@ -165,7 +178,7 @@ fn victim() {
 
 #[test]
 fn what_a_killed_recorder_leaves_is_removed_by_the_next() {
-    let Some(tracefs) = tracefs() else { return };
+    let Some((tracefs, _alone)) = tracefs() else { return };
     let this = std::env::current_exe().expect("it runs");
     let mut child = Command::new(this);
     let child = child.args(["victim", "--exact", "--nocapture"]).env(VICTIM, "1").stdout(Stdio::piped());
@@ -186,7 +199,7 @@ fn what_a_killed_recorder_leaves_is_removed_by_the_next() {
 
 #[test]
 fn what_cannot_be_is_refused_and_leaves_nothing() {
-    let Some(tracefs) = tracefs() else { return };
+    let Some((tracefs, _alone)) = tracefs() else { return };
     let wanted = |pid| Wanted::new(tracefs.clone(), pid, 1e9);
     let nobody = Recorder::start(wanted(i32::MAX), io::sink()).expect_err("there is none").to_string();
     assert!(nobody.contains("no process 2147483647"), "{nobody}");

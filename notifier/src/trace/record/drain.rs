@@ -3,12 +3,13 @@
 use super::{
     super::{
         file::{Source, Writer},
-        format::PageLayout,
+        format::{PageLayout, Slot},
         page,
     },
     tracefs::{Instance, TracefsError},
 };
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
@@ -80,10 +81,7 @@ impl Pipe {
                     break Ok(());
                 }
                 Ok(size) => {
-                    let read = &room.page[..size];
-                    up_to = page::Cursor::begin(&room.layout, read).ok().map(|(cursor, _)| cursor.tsc());
-                    room.ends.push((room.bytes.len(), page::used(&room.layout, read)));
-                    room.bytes.extend_from_slice(&read[..page::used(&room.layout, read)]);
+                    up_to = room.take(size);
                     pages += 1;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -123,11 +121,43 @@ pub(super) struct Room {
     bytes: Vec<u8>,
     /// Where each page begins, and how long it is.
     ends: Vec<(usize, usize)>,
+    /// Where events say in which thread they were.
+    tid: Slot,
+    last: i32,
+    /// In which threads there were events, since somebody asked.
+    tids: BTreeSet<i32>,
 }
 
 impl Room {
-    pub(super) fn new(layout: PageLayout) -> Self {
-        Self { layout, page: vec![0; layout.size], bytes: Vec::with_capacity(BATCH + layout.size), ends: Vec::new() }
+    pub(super) fn new(layout: PageLayout, tid: Slot) -> Self {
+        let (page, bytes) = (vec![0; layout.size], Vec::with_capacity(BATCH + layout.size));
+        Self { layout, page, bytes, ends: Vec::new(), tid, last: 0, tids: BTreeSet::new() }
+    }
+
+    /// In which threads there were events, since somebody asked.
+    pub(super) fn threads(&mut self) -> BTreeSet<i32> {
+        self.last = 0;
+        std::mem::take(&mut self.tids)
+    }
+
+    /// Keeps the page that was read; gives its time.
+    fn take(&mut self, size: usize) -> Option<u64> {
+        let page = &self.page[..size];
+        let used = page::used(&self.layout, page);
+        self.ends.push((self.bytes.len(), used));
+        self.bytes.extend_from_slice(&page[..used]);
+        let (mut cursor, _) = page::Cursor::begin(&self.layout, page).ok()?;
+        let time = cursor.tsc();
+        // whatever is wrong with it, its reader will say
+        while let Ok(Some(record)) = cursor.next(page) {
+            let tid = self.tid.read(&page[record.start..record.end]).unwrap_or(0) as i32;
+            // events of a thread mostly follow each other
+            if tid != self.last {
+                self.last = tid;
+                self.tids.insert(tid);
+            }
+        }
+        Some(time)
     }
 
     fn write<W: Write>(&mut self, pipe: &Pipe, writer: &mut Writer<W>) -> io::Result<()> {

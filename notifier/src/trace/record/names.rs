@@ -2,7 +2,7 @@
 
 use super::host;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -15,15 +15,39 @@ const EVERY: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Names {
     pid: i32,
-    /// Threads of whichever process that was in the middle of an event when it was switched away from: the kernel keeps the last ones.
+    /// The kernel keeps the names of the last threads, of whichever process, that were switched away from while something was traced.
     saved: PathBuf,
     next: Instant,
     seen: BTreeMap<i32, String>,
+    /// Threads that have events, but no name yet: most have ended before anybody could ask.
+    nameless: BTreeSet<i32>,
 }
 
 impl Names {
     pub(super) fn new(tracefs: &Path, pid: i32) -> Self {
-        Self { pid, saved: tracefs.join("saved_cmdlines"), next: Instant::now(), seen: BTreeMap::new() }
+        let (seen, nameless) = (BTreeMap::new(), BTreeSet::new());
+        Self { pid, saved: tracefs.join("saved_cmdlines"), next: Instant::now(), seen, nameless }
+    }
+
+    /// These have events. Asks at once who they are.
+    pub(super) fn note(&mut self, threads: impl Iterator<Item = i32>) {
+        for tid in threads {
+            if self.seen.contains_key(&tid) {
+                continue;
+            }
+            if !self.ask(tid) {
+                self.nameless.insert(tid);
+            }
+        }
+    }
+
+    fn ask(&mut self, tid: i32) -> bool {
+        let name = host::command(tid);
+        let known = !name.is_empty();
+        if known {
+            self.seen.insert(tid, name);
+        }
+        known
     }
 
     /// Looks, if it is time.
@@ -36,14 +60,16 @@ impl Names {
     }
 
     fn look(&mut self) {
-        self.seen.extend(saved(&fs::read_to_string(&self.saved).unwrap_or_default()));
+        if !self.nameless.is_empty() {
+            let text = fs::read_to_string(&self.saved).unwrap_or_default();
+            let ours = saved(&text).filter(|(tid, _)| self.nameless.contains(tid));
+            self.seen.extend(ours);
+            self.nameless.retain(|tid| !self.seen.contains_key(tid));
+        }
         let threads = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
         for tid in threads.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
             // also those that are known: a thread gets its name after it has begun
-            let name = host::command(tid);
-            if !name.is_empty() {
-                self.seen.insert(tid, name);
-            }
+            self.ask(tid);
         }
     }
 
@@ -73,8 +99,12 @@ mod tests {
     }
 
     #[test]
-    fn threads_of_a_process_are_found() {
-        let names = Names::new(Path::new("/nowhere"), std::process::id() as i32).take();
-        assert!(names.contains_key(&(std::process::id() as i32)), "{names:?}");
+    fn threads_of_a_process_are_found_and_others_that_have_events() {
+        let this = std::process::id() as i32;
+        let mut names = Names::new(Path::new("/nowhere"), this);
+        names.note([1, i32::MAX].into_iter());
+        let names = names.take();
+        assert!(names.contains_key(&this) && names.contains_key(&1), "{names:?}");
+        assert!(!names.contains_key(&i32::MAX));
     }
 }

@@ -5,7 +5,7 @@ use super::{
         decode::Decoder,
         event::SlotMap,
         file::{Source, Writer},
-        format::{FormatError, PageLayout},
+        format::{FormatError, Layout, PageLayout, Slot},
         head::{Format, Head, Tail},
     },
     drain::{Pipe, Room},
@@ -166,6 +166,8 @@ struct SetUp {
     _probes: Option<Probes>,
     head: Head,
     layout: PageLayout,
+    /// Where events say in which thread they were: the same place in all of them.
+    tid: Slot,
 }
 
 impl SetUp {
@@ -230,7 +232,9 @@ impl SetUp {
             missing,
             probes: probes.as_ref().is_some_and(Probes::are_decisive),
         };
-        Ok(Self { pipes, task, memory, _probes: probes, head, layout })
+        let tid = head.formats.iter().find_map(|format| Layout::parse(&format.text).ok()?.field("common_pid")?.slot().ok());
+        let tid = tid.unwrap_or_default();
+        Ok(Self { pipes, task, memory, _probes: probes, head, layout, tid })
     }
 }
 
@@ -318,7 +322,7 @@ impl<W: Write> Going<W> {
         }
         set_up.memory.write("tracing_on", "1")?;
         set_up.task.write("tracing_on", "1")?;
-        let (room, names) = (Room::new(set_up.layout), Names::new(&wanted.tracefs, wanted.pid));
+        let (room, names) = (Room::new(set_up.layout, set_up.tid), Names::new(&wanted.tracefs, wanted.pid));
         let slack = (SLACK.as_secs_f64() * wanted.hertz) as u64;
         Ok(Self { set_up, writer: Some(writer), room, names, sampler, slack, began: Instant::now() })
     }
@@ -328,6 +332,7 @@ impl<W: Write> Going<W> {
         let mut rest = SHORTEST;
         while !shared.stop.load(Ordering::Acquire) {
             let filled = self.round(shared)?;
+            self.names.note(self.room.threads().into_iter());
             self.names.poll();
             rest = match filled > 0.0 {
                 true => rest.mul_f64((FILL / filled).clamp(0.25, 2.0)).clamp(SHORTEST, LONGEST),
@@ -369,6 +374,7 @@ impl<W: Write> Going<W> {
         // Nothing is added any more, but for what is being written just now, which is soon over; and no round reads more than a buffer.
         self.sampler = None;
         while self.round(shared)? > 0.0 {}
+        self.names.note(self.room.threads().into_iter());
         let mut lost = BTreeMap::new();
         for pipe in &self.set_up.pipes {
             *lost.entry(pipe.cpu()).or_insert(0) += pipe.lost();

@@ -18,3 +18,4 @@ pub mod ops;
 pub mod oracle;
 pub mod qemu;
 pub mod report;
+pub mod trace;

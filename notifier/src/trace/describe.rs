@@ -7,8 +7,8 @@ use super::{
 use crate::{Hva, addr::PAGE_SHIFT};
 use std::{fmt, sync::LazyLock};
 
-/// The group under which probes stand in tracefs. Their names are those of the functions that they watch.
-pub const PROBES: &str = "nostale";
+/// The group under which probes stand in a recording.
+pub const PROBES: &str = "nostale_trace";
 
 /// Names of both events of each system call, in the order of [`Call::NAMES`].
 static CALLS: LazyLock<Vec<[String; 2]>> = LazyLock::new(|| {
@@ -23,12 +23,12 @@ pub fn name(what: &What) -> &'static str {
         What::Exit { call, .. } => of_call(*call, 1),
         What::Unmap { .. } => "kvm/kvm_unmap_hva_range",
         What::ChangePte { .. } => "kvm/kvm_set_spte_hva",
-        What::RangeStart { .. } => "nostale/__mmu_notifier_invalidate_range_start",
-        What::RangeEnd { .. } => "nostale/__mmu_notifier_invalidate_range_end",
-        What::Begin { .. } => "nostale/kvm_mmu_invalidate_begin",
-        What::End { .. } => "nostale/kvm_mmu_invalidate_end",
-        What::SlotUnmap { .. } => "nostale/kvm_unmap_gfn_range",
-        What::Flush { .. } => "nostale/kvm_flush_remote_tlbs",
+        What::RangeStart { .. } => "nostale_trace/range_start",
+        What::RangeEnd { .. } => "nostale_trace/range_end",
+        What::Begin { .. } => "nostale_trace/invalidate_begin",
+        What::End { .. } => "nostale_trace/invalidate_end",
+        What::SlotUnmap { .. } => "nostale_trace/slot_unmap",
+        What::Flush { .. } => "nostale_trace/flush",
         What::Requested { .. } => "kvmmmu/kvm_mmu_spte_requested",
         What::Set { .. } => "kvmmmu/kvm_mmu_set_spte",
         What::Changed { .. } => "kvmmmu/kvm_tdp_mmu_spte_changed",

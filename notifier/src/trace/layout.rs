@@ -42,6 +42,12 @@ fn distance(gfn: Gfn, hva: Hva) -> Distance {
 }
 
 impl Layout {
+    /// Whether the recording says so by itself.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        self.known
+    }
+
     /// Takes note of the next item.
     pub fn item(&mut self, item: &Item) {
         match item {

@@ -34,11 +34,11 @@ const TRACEPOINTS: [&str; 9] = [
     "tlb/tlb_flush",
 ];
 const PROBES: [&str; 5] = [
-    "nostale/__mmu_notifier_invalidate_range_start",
-    "nostale/__mmu_notifier_invalidate_range_end",
-    "nostale/kvm_mmu_invalidate_begin",
-    "nostale/kvm_mmu_invalidate_end",
-    "nostale/kvm_flush_remote_tlbs",
+    "nostale_trace/range_start",
+    "nostale_trace/range_end",
+    "nostale_trace/invalidate_begin",
+    "nostale_trace/invalidate_end",
+    "nostale_trace/flush",
 ];
 
 #[derive(Clone)]

@@ -86,7 +86,7 @@ fn on_kvm(tests: &[(String, Program)], seconds: f64) -> Result<(), Box<dyn Error
         }
         let model = real.compile(DEFAULT, MemoryModel::Sc).map_err(|wrong| wrong.render(real.sources(), false))?;
         let Ok(test) = kvm::Kvm::new(&model) else { continue };
-        let options = kvm::Options { until: Until::For(Duration::from_secs_f64(seconds)), seed: 1, stale: false };
+        let options = kvm::Options { until: Until::For(Duration::from_secs_f64(seconds)), seed: 1, stale: false, told: None };
         let Ok(run) = test.run(&options, &AtomicBool::new(false)) else { continue };
         let time = run.elapsed.as_secs_f64();
         let speed = run.instances as f64 / time;

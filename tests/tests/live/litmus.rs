@@ -76,7 +76,7 @@ fn run(name: &str, stale: bool) -> Result<Run, Failed> {
     let program = Program::read_real(Sources::new(name, text(name)?)).map_err(|wrong| wrong.render(false))?;
     let model = program.compile(DEFAULT, MemoryModel::Sc).map_err(|wrong| wrong.render(program.sources(), false))?;
     let kvm = Kvm::new(&model).map_err(|why| why.to_string())?;
-    let options = Options { until: Until::Instances(INSTANCES), seed: 11, stale };
+    let options = Options { until: Until::Instances(INSTANCES), seed: 11, stale, told: None };
     let run = kvm.run(&options, &AtomicBool::new(false)).map_err(|why| why.to_string())?;
     let counted: u64 = run.tally.values().map(|seen| seen.times).sum();
     if counted != run.instances || run.instances < INSTANCES {

@@ -6,12 +6,14 @@ mod machine;
 mod matrix;
 mod mutate;
 mod report;
+mod trace;
 
 pub(super) use litmus::{LitmusOptions, Place};
 pub(super) use machine::{AccelChoice, MachineOptions};
 pub(super) use matrix::MatrixOptions;
 pub(super) use mutate::MutateOptions;
 pub(super) use report::ReportOptions;
+pub(super) use trace::{ExportTo, TraceOptions};
 
 use super::size::{Size, parse_seconds, parse_seed};
 use crate::{live::Plant, machine::Layout, report::Format};
@@ -84,6 +86,9 @@ pub(super) enum Command {
     Litmus(LitmusOptions),
     /// Put models into the layout that the language has
     Fmt(FmtOptions),
+    /// Record what the kernel does to the memory of any running VM, and hold the order of its events against the rules
+    #[command(after_help = trace::STATUS)]
+    Trace(TraceOptions),
     /// Delete one notifier call at a time from a running kernel: does the testbed notice?
     #[command(after_help = mutate::STATUS)]
     Mutate(MutateOptions),
@@ -132,6 +137,9 @@ pub(super) struct RunOptions {
     /// [default: drawn from the seed for each scenario]
     #[arg(long, value_name = "LAYOUT", value_parser = |name: &str| name.parse::<Layout>())]
     pub(super) layout: Option<Layout>,
+    /// Record the kernel's own events meanwhile, and hold their order against the rules; with --out, the recording is kept
+    #[arg(long)]
+    pub(super) trace: bool,
 }
 
 fn faults() -> String {

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     host::{clock, facts::Facts},
     litmus::{self, Failure, Known},
+    machine::SlotsTold,
     report::{
         Format, Host,
         check::Unchecked,
@@ -21,6 +22,7 @@ use crate::{
         litmus::{LitmusReport, Options, TestResult, render},
         outdir::OutDir,
     },
+    trace::{OwnTrace, export::RECORDING},
 };
 use nostale_notifier::{
     check::Progress,
@@ -50,6 +52,9 @@ pub(super) fn litmus(options: &LitmusOptions, common: &Common) -> Result<ExitCod
     };
     if let Some(out) = out {
         out.write_litmus(&report)?;
+        if let Some(profile) = &report.trace {
+            out.write_profile(profile)?;
+        }
         let path = out.commit()?;
         if common.format == Format::Human && !common.quiet {
             eprintln!("everything is kept in {}", path.display());
@@ -92,11 +97,20 @@ impl Call<'_> {
         let Selection { chosen, mut errors } = models::select(&wanted)?;
         errors.iter().for_each(|error| error.say(self.common));
         let out = self.common.out.as_deref().map(OutDir::prepare).transpose()?;
-        let tests = self.tests(&chosen, &mut errors);
+        let scratch = tempfile::tempdir()?;
+        let trace = self.options.trace.then(|| {
+            let path = out.as_ref().map_or_else(|| scratch.path().join(RECORDING), |out| out.place(RECORDING));
+            OwnTrace::start(&path, "nostale litmus")
+        });
+        let trace = trace.transpose().map_err(|error| format!("--trace: {error}"))?;
+        let tests = self.tests(&chosen, trace.as_ref().map(OwnTrace::told), &mut errors);
+        let trace = trace.map(OwnTrace::finish).transpose()?;
         let errors = errors.into_iter().map(|error| error.unchecked).collect();
         // Which host it is stands in files; nothing has to be tried for it.
         let host = Host::of(&Facts::gather_at(Path::new("/")));
-        Ok((self.report(host, tests, errors), out))
+        let mut report = self.report(host, tests, errors);
+        report.trace = trace.map(Box::new);
+        Ok((report, out))
     }
 
     /// What all this came to.
@@ -106,6 +120,7 @@ impl Call<'_> {
             seed: self.seed,
             host: Some(host),
             alarms: Vec::new(),
+            trace: None,
             tests,
             errors,
             interrupted: self.interrupted.load(Ordering::Relaxed),
@@ -113,9 +128,9 @@ impl Call<'_> {
     }
 
     /// One after the other, until somebody has had enough.
-    fn tests(&self, chosen: &[Chosen], errors: &mut Vec<Error>) -> Vec<TestResult> {
+    fn tests(&self, chosen: &[Chosen], told: Option<SlotsTold>, errors: &mut Vec<Error>) -> Vec<TestResult> {
         let mut results = Vec::new();
-        let (session, mut counter) = (self.session(), Counter::new(self.common.quiet));
+        let (session, mut counter) = (self.session(told), Counter::new(self.common.quiet));
         let all = chosen.iter().map(|chosen| chosen.cases.len()).sum();
         let mut number = 0;
         for chosen in chosen {
@@ -141,7 +156,7 @@ impl Call<'_> {
         results
     }
 
-    fn session(&self) -> litmus::Session<'_> {
+    fn session(&self, told: Option<SlotsTold>) -> litmus::Session<'_> {
         let options = self.options;
         litmus::Session {
             soft: options.on.contains(&Place::Soft),
@@ -150,6 +165,7 @@ impl Call<'_> {
             seed: self.seed,
             workers: options.workers.map_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()), usize::from),
             stale: options.plant.is_some(),
+            told,
             max_states: options.max_states,
             interrupted: self.interrupted,
         }

@@ -15,6 +15,7 @@ mod output;
 mod report;
 mod run;
 mod size;
+mod trace;
 
 pub(crate) use doctor::as_json as doctor_json;
 
@@ -54,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Check(options) => check::check(options, &cli.common),
         Command::Litmus(options) => litmus::litmus(options, &cli.common),
         Command::Fmt(options) => fmt::fmt(options, &cli.common),
+        Command::Trace(options) => trace::trace(options, &cli.common),
         Command::Mutate(options) => mutate::mutate(options, &cli.common),
         Command::Report(options) => report::report(options, &cli.common),
     };

@@ -13,6 +13,7 @@ use crate::{
     },
     live::{self, Choices, Hooks, Scenario},
     report::{Format, HumanOptions, RunReport, ScenarioResult, Verdict, outdir::OutDir, progress::Progress, render},
+    trace::{OwnTrace, export::RECORDING},
 };
 use std::{process::ExitCode, sync::mpsc, time::Duration};
 
@@ -26,7 +27,7 @@ pub(super) fn run(options: &RunOptions, common: &Common) -> Result<ExitCode, Ref
     let before = Knobs::default_dir().exists();
     let mut knobs = if before { open_knobs(&mut notes) } else { None };
     let facts = Facts::gather();
-    let config = choices(options).config(&facts)?;
+    let mut config = choices(options).config(&facts)?;
     facts.need_kvm().map_err(|need| format!("cannot run: {need}"))?;
     let out = common.out.as_deref().map(OutDir::prepare).transpose()?;
     // Not before it is sure that there will be a run: one that is refused leaves nothing behind.
@@ -34,6 +35,14 @@ pub(super) fn run(options: &RunOptions, common: &Common) -> Result<ExitCode, Ref
         knobs = open_knobs(&mut notes);
     }
     let interrupted = interrupt::flag()?;
+
+    let scratch = tempfile::tempdir()?;
+    let trace = options.trace.then(|| {
+        let path = out.as_ref().map_or_else(|| scratch.path().join(RECORDING), |out| out.place(RECORDING));
+        OwnTrace::start(&path, "nostale run")
+    });
+    let trace = trace.transpose().map_err(|error| format!("--trace: {error}"))?;
+    config.told = trace.as_ref().map(OwnTrace::told);
 
     let result = with_progress(options.seconds, common.quiet, |hooks| {
         live::run(&plan, &config, &facts, knobs.as_ref(), options.seconds, &interrupted, hooks)
@@ -43,11 +52,18 @@ pub(super) fn run(options: &RunOptions, common: &Common) -> Result<ExitCode, Ref
     notes.append(&mut report.notes);
     notes.extend(knobs.iter().flat_map(Knobs::take_notes));
     report.notes = notes;
+    config.told = None;
+    if let Some(trace) = trace {
+        report.add_trace(trace.finish()?);
+    }
 
     let ticks_per_us = clock::hertz() / 1e6;
     if let Some(out) = out {
         let facts = serde_json::to_value(&facts)?;
         out.write_run(&report, &facts, &kernel_log, ticks_per_us)?;
+        if let Some(profile) = &report.trace {
+            out.write_profile(profile)?;
+        }
         let path = out.commit()?;
         if common.format == Format::Human && !common.quiet {
             report.notes.push(format!("everything is kept in {}", path.display()));

@@ -3,6 +3,7 @@
 use super::protocol::LitmusText;
 use crate::{
     litmus::{Failure, Known, Session, suited},
+    machine::SlotsTold,
     oracle::{Oracle, Violation},
     report::{
         ScenarioResult, Verdict,
@@ -16,10 +17,10 @@ use std::sync::atomic::AtomicBool;
 const MAX_STATES: u64 = 1 << 20;
 
 /// Runs a test on this machine.
-pub(super) fn run(test: &LitmusText, until: Until, seed: u64) -> ScenarioResult {
+pub(super) fn run(test: &LitmusText, until: Until, seed: u64, told: Option<SlotsTold>) -> ScenarioResult {
     let pair = test.pair();
     let empty = |verdict, reason| ScenarioResult::without_run(&pair.ops, &pair.backing, verdict, reason, String::new());
-    match table(test, until, seed) {
+    match table(test, until, seed, told) {
         Ok(Some(table)) => of(table, empty(Verdict::Coherent, String::new())),
         Ok(None) => empty(Verdict::Skipped, "it does not run on a real machine".to_owned()),
         Err(failure) => {
@@ -34,7 +35,7 @@ pub(super) fn run(test: &LitmusText, until: Until, seed: u64) -> ScenarioResult 
 }
 
 /// What it came to.
-fn table(test: &LitmusText, until: Until, seed: u64) -> Result<Option<TestResult>, Failure> {
+fn table(test: &LitmusText, until: Until, seed: u64, told: Option<SlotsTold>) -> Result<Option<TestResult>, Failure> {
     let program = Program::read(Sources::new(&test.path, test.text.clone()))
         .map_err(|refused| Failure::Rejected(refused.diagnostics, refused.sources))?;
     let Some(variant) = suited(&test.path, &program) else { return Ok(None) };
@@ -45,6 +46,7 @@ fn table(test: &LitmusText, until: Until, seed: u64) -> Result<Option<TestResult
         seed,
         workers: 1,
         stale: false,
+        told,
         max_states: MAX_STATES,
         interrupted: &AtomicBool::new(false),
     };

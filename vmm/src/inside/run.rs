@@ -9,26 +9,33 @@ use crate::{
     host::{facts::Facts, knobs::Knobs},
     live::{self, Hooks, Scenario},
     report::{Host, RunReport, ScenarioResult, Setup, Verdict},
+    trace::OwnTrace,
 };
-use nostale_notifier::litmus::Until;
-use std::{sync::atomic::AtomicBool, time::Duration};
+use nostale_notifier::{litmus::Until, trace::profile::Profile};
+use std::{fs, path::Path, sync::atomic::AtomicBool, time::Duration};
 
 /// Runs what is asked for; gives the last event.
 pub(super) fn run(request: &RunRequest, facts: &Facts, out: &mut Out) -> Result<Event, String> {
     if !request.litmus.is_empty() {
         return litmus_tests(request, facts, out);
     }
-    let Understood { plan, config, time } = request.understand(facts).map_err(|error| error.to_string())?;
+    let Understood { plan, mut config, time } = request.understand(facts).map_err(|error| error.to_string())?;
     facts.need_kvm().map_err(|need| need.to_string())?;
     let mut notes = Vec::new();
     // The settings are put back, for whoever asks for the next run.
     let knobs =
         Knobs::open(Knobs::default_dir()).inspect_err(|error| notes.push(format!("host settings are left alone: {error}"))).ok();
+    let trace = recording(request, &mut notes);
+    config.told = trace.as_ref().map(OwnTrace::told);
     let mut hooks = Tell { out, kept: request.violations_kept };
     let report = live::run(&plan, &config, facts, knobs.as_ref(), time, &AtomicBool::new(false), &mut hooks);
     let mut report = report.map_err(|error| error.to_string())?;
     notes.append(&mut report.notes);
     notes.extend(knobs.iter().flat_map(Knobs::take_notes));
+    config.told = None;
+    if let Some(profile) = trace.and_then(|trace| read(trace, &mut notes)) {
+        report.add_trace(profile);
+    }
     report.notes = notes;
     report.scenarios.clear();
     Ok(Event::Report(Box::new(report)))
@@ -39,19 +46,21 @@ fn litmus_tests(request: &RunRequest, facts: &Facts, out: &mut Out) -> Result<Ev
     let config = request.config(facts).map_err(|error| error.to_string())?;
     let (tests, each) = request.litmus().map_err(|error| error.to_string())?;
     facts.need_kvm().map_err(|need| need.to_string())?;
+    let mut notes = Vec::new();
+    let trace = recording(request, &mut notes);
     let until = request.litmus_runs.map_or(Until::For(each), Until::Instances);
     let mut tell = Tell { out, kept: request.violations_kept };
     let mut verdicts = Vec::new();
     for (seed, test) in (config.seed..).zip(tests) {
         tell.tell(&starts(&test.pair(), each));
-        let result = litmus::run(test, until, seed);
+        let result = litmus::run(test, until, seed, trace.as_ref().map(OwnTrace::told));
         tell.ends(&result);
         verdicts.push(result.verdict);
         if request.until_violation && result.verdict == Verdict::Violation {
             break;
         }
     }
-    Ok(Event::Report(Box::new(RunReport {
+    let mut report = RunReport {
         version: 1,
         verdict: Verdict::of(verdicts),
         seed: config.seed,
@@ -59,8 +68,30 @@ fn litmus_tests(request: &RunRequest, facts: &Facts, out: &mut Out) -> Result<Ev
         setup: Setup::of(&config),
         interrupted: false,
         scenarios: Vec::new(),
+        trace: None,
         notes: Vec::new(),
-    })))
+    };
+    if let Some(profile) = trace.and_then(|trace| read(trace, &mut notes)) {
+        report.add_trace(profile);
+    }
+    report.notes = notes;
+    Ok(Event::Report(Box::new(report)))
+}
+
+/// Where a recording is while it is made: in memory, as everything in here.
+const RECORDING: &str = "/recording.trace";
+
+/// Begins one, if it is asked for and possible.
+fn recording(request: &RunRequest, notes: &mut Vec<String>) -> Option<OwnTrace> {
+    let began = request.trace.then(|| OwnTrace::start(Path::new(RECORDING), "nostale run"))?;
+    began.inspect_err(|error| notes.push(format!("nothing was recorded: {error}"))).ok()
+}
+
+/// What it came to.
+fn read(trace: OwnTrace, notes: &mut Vec<String>) -> Option<Profile> {
+    let profile = trace.finish().inspect_err(|error| notes.push(format!("the recording cannot be read: {error}"))).ok();
+    let _ = fs::remove_file(RECORDING);
+    profile
 }
 
 /// Tells everything as it happens: what was told is there when the kernel dies.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     host::facts::Facts,
-    machine::{Demands, Machine, MachineConfig, MachineError, Observer, Privilege, Sample, Slot, StatsError, Stuck},
+    machine::{Demands, Machine, MachineConfig, MachineError, Observer, Privilege, Sample, Slot, SlotsTold, StatsError, Stuck},
     memory::{Role, System},
     ops::OperationError,
 };
@@ -41,7 +41,7 @@ use thiserror::Error;
 const RET: u8 = 0xc3;
 
 /// How a run is made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// When it has seen enough.
     pub until: Until,
@@ -50,6 +50,8 @@ pub struct Options {
     /// The guest keeps the page that was mapped first, whatever the host does: a KVM that misses every invalidation. To see that a test
     /// can fail.
     pub stale: bool,
+    /// Who is told how the guest's memory lies in the host, while a recording is made.
+    pub told: Option<SlotsTold>,
 }
 
 /// What a run has seen.
@@ -206,7 +208,13 @@ impl<'m> Kvm<'m> {
             slots.push(Slot::of(Gpa::new(HOME.get() + (address * AREA) as u64), area));
         }
         let demands = Demands::default();
-        let mut machine = Machine::new(&MachineConfig { system: &system, slots: &slots, privilege: Privilege::User, demands })?;
+        let mut machine = Machine::new(&MachineConfig {
+            system: &system,
+            slots: &slots,
+            privilege: Privilege::User,
+            demands,
+            told: options.told.clone(),
+        })?;
         let hosts: Vec<usize> = (0..threads.len()).filter(|number| !guests.contains(number)).collect();
         let crew = Arc::new(Crew::new(threads.len(), machine.views().cloned().collect()));
         let observer: Arc<dyn Observer> = Arc::<Crew>::clone(&crew);

@@ -1,5 +1,7 @@
 //! A test at all places at which it is to run: what the model allows, and what was seen on the software MMU and on real KVM.
 
+use crate::machine::SlotsTold;
+
 use super::{Kvm, Options, Run, RunError, Unsuited};
 use crate::report::litmus::{Case, TestResult, test};
 use nostale_notifier::{
@@ -21,7 +23,7 @@ use thiserror::Error;
 const KERNELS: &str = "start_end";
 
 /// How tests are run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Session<'a> {
     /// On the software MMU as well,
     pub soft: bool,
@@ -35,6 +37,8 @@ pub struct Session<'a> {
     pub workers: usize,
     /// See [`Options::stale`].
     pub stale: bool,
+    /// See [`Options::told`].
+    pub told: Option<SlotsTold>,
     /// Where a model has more states than this, not all of it is explored.
     pub max_states: u64,
     /// Set by whoever has had enough.
@@ -162,7 +166,7 @@ impl Session<'_> {
             Ok(compiled) => compiled,
             Err(why) => return Ok(Err(why.to_string())),
         };
-        let options = Options { until: self.until, seed: self.seed, stale: self.stale };
+        let options = Options { until: self.until, seed: self.seed, stale: self.stale, told: self.told.clone() };
         Ok(Ok(compiled.run(&options, self.interrupted)?))
     }
 }

@@ -1,7 +1,12 @@
 //! How scenarios are run.
 
 use super::Plant;
-use crate::{host::clock, host::facts::Facts, machine::Layout, report::units::bytes};
+use crate::{
+    host::clock,
+    host::facts::Facts,
+    machine::{Layout, SlotsTold},
+    report::units::bytes,
+};
 use nostale_guest::abi::MAX_VCPUS;
 use nostale_notifier::addr::PAGE_SIZE;
 use std::{path::PathBuf, time::Duration};
@@ -37,6 +42,8 @@ pub struct Config {
     pub storm_round: bool,
     /// How memory appears in the guest; otherwise each scenario draws one.
     pub layout: Option<Layout>,
+    /// Who is told how the guest's memory lies in the host, while a recording is made.
+    pub told: Option<SlotsTold>,
 }
 
 /// What somebody asks for; what they leave open is decided here.
@@ -124,6 +131,7 @@ impl Choices {
             until_violation: self.until_violation,
             storm_round: false,
             layout: self.layout,
+            told: None,
         })
     }
 }

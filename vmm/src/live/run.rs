@@ -94,6 +94,7 @@ pub fn run(
         setup: Setup::of(config),
         interrupted,
         scenarios,
+        trace: None,
         notes,
     })
 }

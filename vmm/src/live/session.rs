@@ -327,7 +327,13 @@ impl<'a> Session<'a> {
         let privilege = if self.config.plant == Some(Plant::Ring0) { Privilege::Supervisor } else { Privilege::User };
         // Contradictory demands make no scenario that is run.
         let demands = self.scenario.demands().unwrap_or_default();
-        Machine::new(&MachineConfig { system: &self.ground.system, slots: &self.slots, privilege, demands })
+        Machine::new(&MachineConfig {
+            system: &self.ground.system,
+            slots: &self.slots,
+            privilege,
+            demands,
+            told: self.config.told.clone(),
+        })
     }
 
     /// Waits for the first write of each vCPU. One that fails or takes too long is noted, not an error: it is the kernel's doing.

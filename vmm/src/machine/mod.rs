@@ -22,7 +22,7 @@ pub use exit::{Exit, VcpuFailure};
 pub use layout::{Layout, UnknownLayout};
 pub use ring::DirtyPage;
 pub use slot::{Demands, Registered, Slot, SlotFlags, SlotId, Tracking};
-pub use slots::{Change, Memslots, Mmio, SlotError};
+pub use slots::{Change, Memslots, Mmio, SlotError, SlotsTold};
 pub use state::{CpuState, StateError};
 pub use stats::{Sample, StatsError};
 pub use suspend::{SuspendError, Vcpus};

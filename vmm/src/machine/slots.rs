@@ -98,10 +98,29 @@ impl Table {
     }
 }
 
+/// Is told how guest memory lies in the host, at every change: nothing while it changes, and all of it afterwards.
+#[derive(Clone)]
+pub struct SlotsTold(Arc<dyn Fn(&[Registered]) + Send + Sync>);
+
+impl SlotsTold {
+    /// Calls `tell`.
+    #[must_use]
+    pub fn new(tell: impl Fn(&[Registered]) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+}
+
+impl std::fmt::Debug for SlotsTold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SlotsTold").finish_non_exhaustive()
+    }
+}
+
 /// The memslots of one VM.
 #[derive(Debug)]
 pub struct Memslots {
     vm: Arc<VmFd>,
+    told: Option<SlotsTold>,
     table: Mutex<Table>,
     /// The last access is over.
     quiet: Condvar,
@@ -136,8 +155,8 @@ pub(super) enum Carried {
 }
 
 impl Memslots {
-    pub(super) fn new(vm: Arc<VmFd>) -> Self {
-        Self { vm, table: Mutex::default(), quiet: Condvar::new(), version: AtomicU64::new(0), reserved: Mutex::new(()) }
+    pub(super) fn new(vm: Arc<VmFd>, told: Option<SlotsTold>) -> Self {
+        Self { vm, told, table: Mutex::default(), quiet: Condvar::new(), version: AtomicU64::new(0), reserved: Mutex::new(()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -183,6 +202,7 @@ impl Memslots {
         let mut table = self.quiet.wait_while(table, |table| table.accesses > 0).unwrap_or_else(PoisonError::into_inner);
         table.waiting -= 1;
         self.version.fetch_add(1, AcqRel);
+        self.tell(&[]);
         Change { slots: self, table }
     }
 
@@ -194,6 +214,12 @@ impl Memslots {
     /// Whether anything was changed since the VM was made.
     pub(super) fn changed(&self) -> bool {
         self.version() > FIRST
+    }
+
+    fn tell(&self, slots: &[Registered]) {
+        if let Some(SlotsTold(tell)) = &self.told {
+            tell(slots);
+        }
     }
 
     /// The VM itself, for the dirty log.
@@ -251,7 +277,15 @@ pub struct Change<'a> {
 
 impl Drop for Change<'_> {
     fn drop(&mut self) {
+        self.slots.tell(&self.table.present);
         self.slots.version.fetch_add(1, AcqRel);
+    }
+}
+
+impl Drop for Memslots {
+    fn drop(&mut self) {
+        // The VM goes with them, and all that it had installed.
+        self.tell(&[]);
     }
 }
 

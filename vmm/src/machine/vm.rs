@@ -5,7 +5,7 @@ use super::{
     control::{Paused, Vm},
     ring::{self, Ring, Rings},
     slot::{Demands, Slot, SlotFlags, Tracking},
-    slots::{Memslots, SlotError},
+    slots::{Memslots, SlotError, SlotsTold},
     state,
     stats::{Sample, Stats, StatsError},
     suspend::{SuspendError, Vcpus},
@@ -77,6 +77,8 @@ pub struct MachineConfig<'a> {
     pub privilege: Privilege,
     /// What operations want of it.
     pub demands: Demands,
+    /// Who is told how its memory lies in the host.
+    pub told: Option<SlotsTold>,
 }
 
 /// vCPUs whose threads did not end in time.
@@ -131,7 +133,7 @@ impl Machine {
             }
         };
         let fd = Arc::new(vm);
-        let memslots = Memslots::new(Arc::clone(&fd));
+        let memslots = Memslots::new(Arc::clone(&fd), config.told.clone());
         let system = Slot::system(config.system).ok_or(MachineError::Mapping)?;
         let slots = || [system].into_iter().chain(config.slots.iter().copied());
         {

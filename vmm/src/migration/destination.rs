@@ -100,7 +100,8 @@ fn serve(incoming: &mut Incoming, outgoing: &Arc<Mutex<Outgoing>>) -> Result<(),
     let tracking = if hello.ring_entries > 0 { Tracking::Ring { entries: hello.ring_entries } } else { Tracking::Log };
     let slots = hello.slots.iter().map(|slot| memslot(&arena, *slot)).collect::<Result<Vec<_>, _>>()?;
     let demands = Demands { tracking: Some(tracking), ..Demands::VM };
-    let mut machine = Machine::new(&MachineConfig { system: &system, slots: &slots, privilege: Privilege::User, demands })?;
+    let mut machine =
+        Machine::new(&MachineConfig { system: &system, slots: &slots, privilege: Privilege::User, demands, told: None })?;
     let observer: Arc<dyn Observer> = Arc::new(Away(Arc::clone(outgoing)));
     let vcpus = machine.start_suspended(&observer, STOP)?;
     through(outgoing)(&Message::Welcome)?;

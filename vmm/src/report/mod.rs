@@ -20,6 +20,7 @@ pub mod steps;
 mod storm;
 mod test;
 pub(crate) mod text;
+pub mod trace;
 pub mod units;
 
 #[cfg(test)]
@@ -30,7 +31,10 @@ pub use human::HumanOptions;
 pub use storm::{Held, StormResult};
 
 use crate::{host::facts::Facts, live::Config, machine::Sample, migration::Figures, oracle::Violation};
-use nostale_notifier::addr::PAGE_SIZE;
+use nostale_notifier::{
+    addr::PAGE_SIZE,
+    trace::profile::{OrderVerdict, Profile},
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::{borrow::Cow, fmt};
 use test::{Ending, Test};
@@ -332,6 +336,19 @@ pub struct RunReport {
     pub interrupted: bool,
     /// What it found.
     pub scenarios: Vec<ScenarioResult>,
+    /// What the kernel's own events came to, where they were recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Box<Profile>>,
     /// What the user should know beside that: a knob that could not be put back, an oracle that could not be asked.
     pub notes: Vec<String>,
+}
+
+impl RunReport {
+    /// Adds what the kernel's own events came to, and judges accordingly: a rule that was broken is a violation, whatever was found in memory.
+    pub fn add_trace(&mut self, profile: Profile) {
+        if profile.verdict == OrderVerdict::Broken {
+            self.verdict = Verdict::Violation;
+        }
+        self.trace = Some(Box::new(profile));
+    }
 }

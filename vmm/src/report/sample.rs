@@ -114,6 +114,7 @@ pub(crate) fn run() -> RunReport {
         host: Host { kernel: "6.18.44".to_owned(), mmu: "shadow".to_owned(), cpu: "Example CPU".to_owned(), cpus: 2 },
         setup: Setup { vcpus: 4, host_writers: 2, memory_bytes: 64 << 20 },
         interrupted: false,
+        trace: None,
         scenarios,
         notes: vec!["the kernel log could not be read (dmesg_restrict is 1): the kernel oracle did not watch".to_owned()],
     }

@@ -15,8 +15,8 @@ static ABOUT: About = About {
     kinds: &[Kind::RangeEnd, Kind::Exit],
     asks: |sight| {
         sight
-            .needs("mmu_notifier_invalidate_range_start")
-            .and_then(|()| sight.needs("mmu_notifier_invalidate_range_end"))
+            .needs("range_start")
+            .and_then(|()| sight.needs("range_end"))
             .map_err(|_| "the end of an invalidation is seen by probes only".to_owned())
     },
 };

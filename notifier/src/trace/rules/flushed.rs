@@ -15,7 +15,7 @@ static ABOUT: About = About {
               (virt/kvm/kvm_main.c, __kvm_handle_hva_range: kvm_flush_remote_tlbs if anything was zapped)",
     kinds: &[Kind::Flush],
     asks: |sight| match sight.mmu {
-        Mmu::Tdp if sight.events.iter().any(|event| event.contains("flush_remote_tlbs")) => Ok(()),
+        Mmu::Tdp if sight.events.iter().any(|event| event.starts_with("nostale_trace/flush")) => Ok(()),
         Mmu::Tdp => Err("flushes of the secondary MMU are seen by probes only".to_owned()),
         Mmu::Shadow => Err("shadow page tables are zapped without an event".to_owned()),
     },

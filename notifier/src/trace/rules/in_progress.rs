@@ -11,8 +11,8 @@ static ABOUT: About = About {
     kinds: &[Kind::Set, Kind::Changed],
     asks: |sight| {
         sight
-            .needs("kvm_mmu_invalidate_begin")
-            .and_then(|()| sight.needs("kvm_mmu_invalidate_end"))
+            .needs("invalidate_begin")
+            .and_then(|()| sight.needs("invalidate_end"))
             .map_err(|_| "where an invalidation begins and ends for KVM is seen by probes only".to_owned())
     },
 };

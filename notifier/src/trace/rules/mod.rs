@@ -43,11 +43,10 @@ impl Sight {
         Self { mmu: head.mmu, probes: head.probes, events }
     }
 
-    /// Whether an event was recorded, by its name without the group and without leading underscores.
+    /// Whether an event was recorded, by its name without the group.
     #[must_use]
     pub fn has(&self, event: &str) -> bool {
-        let bare = |name: &str| name.rsplit('/').next().unwrap_or(name).trim_start_matches('_').to_owned();
-        self.events.iter().any(|name| bare(name) == event)
+        self.events.iter().any(|name| name.rsplit('/').next() == Some(event))
     }
 
     /// Why an event was not there to be seen, if so.

@@ -51,12 +51,15 @@ pub(in super::super) struct LitmusOptions {
     /// Processors that carry the threads of a test [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(in super::super) workers: Option<u16>,
+    /// Record the kernel's own events while tests run on KVM, and hold their order against the rules; with --out, the recording is kept
+    #[arg(long)]
+    pub(in super::super) trace: bool,
     /// See a test fail on KVM: the guest keeps the page that was mapped first, whatever the host does
     #[arg(long, value_enum, value_name = "FAULT")]
     pub(in super::super) plant: Option<Fault>,
     /// Run on KVM in another kernel, which is booted in QEMU: a Debian version (6.1, 6.12.95, fetched with apt), a .deb, a directory, or
     /// a bzImage, with :DIR for its modules
-    #[arg(long, value_name = "NAME|PATH", conflicts_with_all = ["on", "ordering", "memory_model", "workers", "plant", "generate", "diff"])]
+    #[arg(long, value_name = "NAME|PATH", conflicts_with_all = ["on", "ordering", "memory_model", "workers", "plant", "generate", "diff", "trace"])]
     pub(in super::super) kernel: Option<String>,
     #[command(flatten, next_help_heading = "The machine of --kernel")]
     pub(in super::super) machine: MachineOptions,

@@ -66,6 +66,9 @@ pub struct RunRequest {
     /// Instances of each litmus test; otherwise each has its share of the time.
     #[serde(default)]
     pub litmus_runs: Option<u64>,
+    /// `--trace`
+    #[serde(default)]
+    pub trace: bool,
 }
 
 /// A litmus test.
@@ -104,6 +107,7 @@ impl Default for RunRequest {
             violations_kept: 4,
             litmus: Vec::new(),
             litmus_runs: None,
+            trace: false,
         }
     }
 }

@@ -68,7 +68,7 @@ fn litmus_tests(request: &RunRequest, facts: &Facts, probes: &Probes, out: &mut 
     let config = request.config(facts).map_err(|error| error.to_string())?;
     let (tests, each) = request.litmus().map_err(|error| error.to_string())?;
     for test in tests {
-        let run = |_: &mut Out| Ok(Some(litmus::run(test, Until::For(each), config.seed)));
+        let run = |_: &mut Out| Ok(Some(litmus::run(test, Until::For(each), config.seed, None)));
         counted(probes, &test.pair(), each, out, run)?;
     }
     Ok(())

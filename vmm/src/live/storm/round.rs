@@ -82,6 +82,7 @@ mod tests {
             until_violation: false,
             storm_round: false,
             layout: None,
+            told: None,
         }
     }
 

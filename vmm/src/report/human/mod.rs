@@ -9,7 +9,7 @@ pub(super) mod table;
 pub(super) use finding::describe;
 pub(super) use table::reasons;
 
-use super::{RunReport, Verdict, text::hanging};
+use super::{RunReport, Verdict, text::hanging, trace};
 
 /// The narrowest output: below it every column that still says something would have to go.
 pub(super) const NARROWEST: usize = 40;
@@ -55,6 +55,10 @@ pub fn render(report: &RunReport, options: &HumanOptions) -> String {
             lines.extend(title);
             lines.extend(describe(scenario, width, options.ticks_per_us));
         }
+    }
+    if let Some(profile) = &report.trace {
+        lines.push(String::new());
+        lines.extend(trace::brief(profile, width, options.color));
     }
     if !report.notes.is_empty() {
         lines.push(String::new());

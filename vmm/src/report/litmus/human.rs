@@ -5,7 +5,7 @@ use crate::report::{
     columns::{Column, Columns},
     human::paint,
     text::{clean, hanging},
-    units,
+    trace, units,
 };
 use anstyle::{AnsiColor, Style};
 use std::collections::BTreeSet;
@@ -21,6 +21,7 @@ pub(super) fn render(report: &LitmusReport, options: &Options) -> String {
         format!("{}{variant}: {}", error.path, error.message)
     });
     parts.push(broken.flat_map(|line| hanging("not run: ", &line, width)).collect());
+    parts.push(report.trace.iter().flat_map(|profile| trace::brief(profile, width, options.color)).collect());
     parts.push(report.alarms.iter().flat_map(|alarm| hanging("kernel: ", &clean(alarm), width)).collect());
     parts.push(vec![summary(report, options.color)]);
     parts.retain(|part| !part.is_empty());

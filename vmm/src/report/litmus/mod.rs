@@ -12,6 +12,7 @@ pub use judge::{Case, test};
 pub use read::{BadDocument, parse, read};
 
 use super::{Format, Host, check::Unchecked, json, junit, ktap, number_or_none};
+use nostale_notifier::trace::profile::{OrderVerdict, Profile};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -44,6 +45,9 @@ pub struct LitmusReport {
     /// What a kernel under test complained of meanwhile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alarms: Vec<String>,
+    /// What the kernel's own events came to, where they were recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Box<Profile>>,
     /// Each test under each ordering and memory model.
     pub tests: Vec<TestResult>,
     /// What could not be run.
@@ -279,13 +283,18 @@ impl Verdict {
 }
 
 impl LitmusReport {
+    /// Whether the order of the kernel's own events was wrong.
+    fn breaks_rules(&self) -> bool {
+        self.trace.as_ref().is_some_and(|profile| profile.verdict == OrderVerdict::Broken)
+    }
+
     /// The exit status of the whole.
     #[must_use]
     pub fn exit_status(&self) -> u8 {
         let any = |verdict| self.tests.iter().any(|test| test.verdict == verdict);
         if !self.errors.is_empty() {
             BROKEN
-        } else if any(Verdict::Forbidden) || any(Verdict::Unexpected) || !self.alarms.is_empty() {
+        } else if any(Verdict::Forbidden) || any(Verdict::Unexpected) || !self.alarms.is_empty() || self.breaks_rules() {
             WRONG
         } else if self.interrupted || any(Verdict::Bounded) || any(Verdict::Vacuous) {
             UNPROVED

@@ -10,6 +10,7 @@ mod matrix;
 mod mutate;
 mod rename;
 mod run;
+mod trace;
 
 use super::Format;
 use std::{
@@ -137,6 +138,12 @@ impl OutDir {
             return Err(OutDirError::FileName { name: name.to_owned() });
         }
         self.write_file(&self.partial.join(name), bytes).map_err(|source| self.failed(name, source))
+    }
+
+    /// Where a file of this name is made by somebody else, before the directory gets its own name: one that is too large to be held.
+    #[must_use]
+    pub fn place(&self, name: &str) -> PathBuf {
+        self.partial.join(name)
     }
 
     fn write_file(&self, file: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -8,6 +8,7 @@
 //!
 //! Recording needs root; everything behind the file needs nothing.
 
+pub mod compare;
 pub mod event;
 pub mod head;
 pub mod profile;

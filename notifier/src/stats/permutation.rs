@@ -70,7 +70,7 @@ pub fn levels(a: &[f64], b: &[f64]) -> (Vec<u32>, Vec<u32>) {
 /// ranking methods*, 1945).
 #[must_use]
 pub fn ranks(a: &[f64], b: &[f64]) -> (Vec<u32>, Vec<u32>) {
-    const STEPS: f64 = 63.0;
+    const STEPS: f64 = 31.0;
     let mut all = [a, b].concat();
     all.sort_by(f64::total_cmp);
     let scale = STEPS / (all.len().max(2) - 1) as f64;
@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn ranks_do_not_care_how_far_away_the_farthest_is() {
-        assert_eq!(ranks(&[1.0, 1e9], &[2.0, 3.0]), (vec![0, 63], vec![21, 42]));
-        assert_eq!(ranks(&[5.0, 5.0], &[5.0]), (vec![32, 32], vec![32]), "all alike");
+        assert_eq!(ranks(&[1.0, 1e9], &[2.0, 3.0]), (vec![0, 31], vec![10, 21]));
+        assert_eq!(ranks(&[5.0, 5.0], &[5.0]), (vec![16, 16], vec![16]), "all alike");
         assert_eq!(ranks(&[], &[]), (vec![], vec![]));
     }
 

@@ -288,7 +288,7 @@ pub struct LatencyDiff {
     pub b: Times,
     /// What became of it.
     pub change: LatencyChange,
-    /// The median of the second recording's batches by that of the first one's.
+    /// The median of the medians of the second recording's batches by that of the first one's.
     pub ratio: Option<f64>,
     /// Where the ratio is with a confidence of 1 − `alpha`, for this time alone.
     pub ratio_low: Option<f64>,

@@ -25,14 +25,15 @@ fn compared(a: &Latency, b: &Latency, alpha: f64) -> LatencyDiff {
         p99_ns: latency.p99_ns,
         batches: batches.len() as u64,
     };
-    let ratio = stats::median(&of_a).zip(stats::median(&of_b)).map(|(a, b)| b / a);
+    let typical = stats::median(&of_a).zip(stats::median(&of_b));
+    let (typical_a, typical_b) = typical.unwrap_or((a.p50_ns as f64, b.p50_ns as f64));
     LatencyDiff {
         from: a.from,
         to: a.to,
         a: times(a, &of_a),
         b: times(b, &of_b),
         change: LatencyChange::Unknown,
-        ratio: ratio.filter(|ratio| ratio.is_finite()),
+        ratio: Some(typical_b / typical_a).filter(|ratio| ratio.is_finite()),
         ratio_low: interval.map(|interval| interval.low).filter(|low| low.is_finite()),
         ratio_high: interval.map(|interval| interval.high).filter(|high| high.is_finite()),
         cliffs_delta: cliffs_delta(&a.histogram, &b.histogram),

@@ -1,11 +1,13 @@
 //! What can be said on the command line.
 
+mod compare;
 mod litmus;
 mod litmus_generate;
 mod machine;
 mod matrix;
 mod mutate;
 
+pub(super) use compare::CompareOptions;
 pub(super) use litmus::{LitmusOptions, Place};
 pub(super) use machine::{AccelChoice, MachineOptions};
 pub(super) use matrix::MatrixOptions;
@@ -80,6 +82,9 @@ pub(super) enum Command {
     /// Run litmus tests: which final states the model allows, and how often real threads come to them
     #[command(after_help = litmus::STATUS)]
     Litmus(LitmusOptions),
+    /// What two recordings of a kernel's invalidations differ in: orders that are new or gone, frequencies, times, rules
+    #[command(after_help = compare::STATUS)]
+    Compare(CompareOptions),
     /// Put models into the layout that the language has
     Fmt(FmtOptions),
     /// Delete one notifier call at a time from a running kernel: does the testbed notice?

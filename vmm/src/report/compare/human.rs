@@ -64,12 +64,12 @@ fn verdict(comparison: &Comparison, width: usize, color: bool) -> Vec<String> {
     let what = match (comparison.verdict, &comparison.reason) {
         (_, Some(reason)) => reason.clone(),
         (ComparisonVerdict::Relevant, None) => {
-            let orders = (orders > 0).then(|| format!("{orders} order{} in B that no rule permits and A never has", s(orders)));
+            let orders = (orders > 0).then(|| format!("{orders} order{} in B against the rules that A never has", s(orders)));
             let verb = if rules == 1 { "is" } else { "are" };
             let rules = (rules > 0).then(|| format!("{rules} rule{} that held in A {verb} broken in B", s(rules)));
             orders.into_iter().chain(rules).collect::<Vec<_>>().join("; ")
         }
-        _ => "no order appeared that A never has and no rule permits, and no rule that held is broken".to_owned(),
+        _ => "no order against the rules is new in B, and no rule that held in A is broken".to_owned(),
     };
     painted(comparison.verdict.name(), &what, style, width, color)
 }

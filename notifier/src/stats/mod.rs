@@ -5,6 +5,6 @@ mod bootstrap;
 mod holm;
 mod permutation;
 
-pub use bootstrap::{Interval, ratio};
+pub use bootstrap::{Interval, median, median_ratio, ratio};
 pub use holm::holm;
-pub use permutation::{Exact, exact, levels};
+pub use permutation::{Exact, exact, levels, ranks};

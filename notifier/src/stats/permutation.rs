@@ -65,6 +65,23 @@ pub fn levels(a: &[f64], b: &[f64]) -> (Vec<u32>, Vec<u32>) {
     (a.iter().map(level).collect(), b.iter().map(level).collect())
 }
 
+/// Scores for numbers of which only the order counts, as of times, where a single large one must not stretch the scale: their ranks among
+/// both samples, those of equal numbers shared, in whole steps from the least to the greatest (F. Wilcoxon, *Individual comparisons by
+/// ranking methods*, 1945).
+#[must_use]
+pub fn ranks(a: &[f64], b: &[f64]) -> (Vec<u32>, Vec<u32>) {
+    const STEPS: f64 = 31.0;
+    let mut all = [a, b].concat();
+    all.sort_by(f64::total_cmp);
+    let scale = STEPS / (all.len().max(2) - 1) as f64;
+    let rank = |number: &f64| {
+        let below = all.partition_point(|other| other < number);
+        let upto = all.partition_point(|other| other <= number);
+        ((below + upto - 1) as f64 / 2.0 * scale).round() as u32
+    };
+    (a.iter().map(rank).collect(), b.iter().map(rank).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +122,13 @@ mod tests {
         assert!(deep.p > 0.0 && deep.p < 1e-36, "{deep:?}");
         assert_eq!(levels(&[0.0, 4.0], &[1.0, 16.0]), (vec![0, 16], vec![8, 31]));
         assert_eq!(levels(&[2.0], &[2.0]), (vec![0], vec![0]));
+    }
+
+    #[test]
+    fn ranks_do_not_care_how_far_away_the_farthest_is() {
+        assert_eq!(ranks(&[1.0, 1e9], &[2.0, 3.0]), (vec![0, 31], vec![10, 21]));
+        assert_eq!(ranks(&[5.0, 5.0], &[5.0]), (vec![16, 16], vec![16]), "all alike");
+        assert_eq!(ranks(&[], &[]), (vec![], vec![]));
     }
 
     /// Rates of batches of 40 rounds, of which few bring the outcome up, and then hundreds of times.

@@ -44,6 +44,8 @@ pub struct Analysis {
     last: Option<KernelEvent>,
     lost: BTreeMap<u16, u64>,
     samples: u64,
+    /// Whether it was ever known how guest memory lies in the host.
+    laid_out: bool,
 }
 
 impl std::fmt::Debug for Analysis {
@@ -84,6 +86,7 @@ impl Analysis {
             last: None,
             lost: BTreeMap::new(),
             samples: 0,
+            laid_out: false,
         }
     }
 
@@ -98,7 +101,10 @@ impl Analysis {
         match item {
             Item::Event(event) => self.event(event),
             Item::Primary(sample) => self.sample(sample),
-            Item::Slots { slots, .. } => self.world.lay_out(slots),
+            Item::Slots { slots, .. } => {
+                self.laid_out |= !slots.is_empty();
+                self.world.lay_out(slots);
+            }
             Item::Lost { since, until, cpu, events } => {
                 *self.lost.entry(*cpu).or_default() += events.unwrap_or(1);
                 self.world.forget(*until);
@@ -195,7 +201,7 @@ impl Analysis {
         if idle > 0 {
             notes.push(format!("{idle} announced ranges of guest memory met nothing that was installed"));
         }
-        if self.world.slots.all().is_empty() {
+        if !self.laid_out {
             notes.push("it is not known how guest memory lies in the host: nothing that needs both could be asked".to_owned());
         }
         if self.samples == 0 {

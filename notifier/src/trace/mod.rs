@@ -9,6 +9,7 @@
 //! Recording needs root; everything behind the file needs nothing.
 
 pub mod analysis;
+pub mod compare;
 mod decode;
 pub mod describe;
 pub mod errno;

@@ -2,6 +2,7 @@
 //! it is listed as ignored, with the reason, and counted.
 
 mod check;
+mod compare;
 mod ends;
 mod fmt;
 mod forms;
@@ -187,6 +188,7 @@ fn main() -> ExitCode {
     let bench = Bench { facts: Facts::gather() };
     let trials = [
         check::trials(),
+        compare::trials(),
         fmt::trials(),
         litmus::trials(&bench),
         litmus_generate::trials(),

@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+mod compare;
 mod litmus;
 mod litmus_generate;
 mod machine;
@@ -8,6 +9,7 @@ mod mutate;
 mod report;
 mod trace;
 
+pub(super) use compare::CompareOptions;
 pub(super) use litmus::{LitmusOptions, Place};
 pub(super) use machine::{AccelChoice, MachineOptions};
 pub(super) use matrix::MatrixOptions;
@@ -84,6 +86,9 @@ pub(super) enum Command {
     /// Run litmus tests: which final states the model allows, and how often real threads come to them
     #[command(after_help = litmus::STATUS)]
     Litmus(LitmusOptions),
+    /// What two recordings of a kernel's invalidations differ in: orders that are new or gone, frequencies, times, rules
+    #[command(after_help = compare::STATUS)]
+    Compare(CompareOptions),
     /// Put models into the layout that the language has
     Fmt(FmtOptions),
     /// Record what the kernel does to the memory of any running VM, and hold the order of its events against the rules

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod compare;
 mod doctor;
 mod files;
 mod fmt;
@@ -54,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Matrix(options) => matrix::matrix(options, &cli.common),
         Command::Check(options) => check::check(options, &cli.common),
         Command::Litmus(options) => litmus::litmus(options, &cli.common),
+        Command::Compare(options) => compare::compare(options, &cli.common),
         Command::Fmt(options) => fmt::fmt(options, &cli.common),
         Command::Trace(options) => trace::trace(options, &cli.common),
         Command::Mutate(options) => mutate::mutate(options, &cli.common),

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub(crate) mod columns;
+pub mod compare;
 pub mod counter;
 mod format;
 pub mod generated;

@@ -36,6 +36,12 @@ pub fn microseconds(us: f64) -> String {
     }
 }
 
+/// A duration in nanoseconds: `412 ns`, and from a microsecond on as above.
+#[must_use]
+pub fn nanoseconds(ns: u64) -> String {
+    if ns < 1000 { format!("{ns} ns") } else { microseconds(ns as f64 / 1e3) }
+}
+
 /// A duration in seconds, to a tenth; more than ten minutes in minutes.
 #[must_use]
 pub fn seconds(s: f64) -> String {
@@ -125,6 +131,7 @@ mod tests {
         for (us, text) in durations {
             assert_eq!(microseconds(us), text);
         }
+        assert_eq!([0, 999, 1000, 4_100_000].map(nanoseconds), ["0 ns", "999 ns", "1.0 µs", "4.1 ms"]);
     }
 
     #[test]

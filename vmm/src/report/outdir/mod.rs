@@ -4,6 +4,7 @@
 //! exists is ever replaced, and a run that fails, in whatever way it can notice, leaves nothing behind.
 
 mod check;
+mod compare;
 mod generated;
 mod litmus;
 mod matrix;

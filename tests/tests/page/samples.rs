@@ -46,6 +46,7 @@ pub(crate) fn run() -> RunReport {
         host: Host { kernel: NASTY.to_owned(), mmu: "npt".to_owned(), cpu: "Example CPU".to_owned(), cpus: 2 },
         setup: Setup { vcpus: 4, host_writers: 1, memory_bytes: 64 << 20 },
         interrupted: false,
+        trace: None,
         scenarios,
         notes: vec![NASTY.to_owned()],
     }

@@ -85,6 +85,7 @@ fn request(options: &MatrixOptions) -> Result<RunRequest, live::Impossible> {
         plant: options.plant.map(|plant| plant.name().to_owned()),
         until_violation: options.until_violation,
         layout: options.layout.map(|layout| layout.name().to_owned()),
+        trace: options.trace,
         ..RunRequest::default()
     })
 }

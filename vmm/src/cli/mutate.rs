@@ -59,6 +59,7 @@ pub(super) fn mutate(options: &MutateOptions, common: &Common) -> Result<ExitCod
             stall_bound_seconds: options.stall_bound.as_secs_f64(),
             layout: Some(Layout::Plain.name().to_owned()),
             litmus,
+            trace: options.trace,
             ..RunRequest::default()
         },
         kvm_vcpus: options.vcpus.unwrap_or(KVM_VCPUS),

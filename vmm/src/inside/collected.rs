@@ -2,6 +2,7 @@
 
 use super::Event;
 use crate::report::{RunReport, ScenarioResult};
+use nostale_notifier::trace::profile::Profile;
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,12 @@ impl Collected {
             (None, Some(_)) => Progress::Done,
             (None, None) => Progress::Going,
         }
+    }
+
+    /// What the kernel's own events came to, if they were recorded and the report came.
+    #[must_use]
+    pub fn trace(&self) -> Option<&Profile> {
+        self.report.as_ref()?.trace.as_deref()
     }
 
     /// The report, if it came, with the scenarios that were sent before it.

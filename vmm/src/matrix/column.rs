@@ -16,6 +16,7 @@ use crate::{
         matrix::{AlarmResult, KernelResult},
     },
 };
+use nostale_notifier::trace::profile::{Profile, RuleState};
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::{Duration, Instant},
@@ -220,7 +221,10 @@ impl<'a> Column<'a> {
         if !ran.alarms.is_empty() || !matches!(end, End::Whole | End::Interrupted) {
             self.keep_last_words();
         }
-        if let Some(report) = ran.collected.report() {
+        if let Some(mut report) = ran.collected.report() {
+            if let Some(trace) = report.trace.take().filter(|_| self.result.trace.is_none()) {
+                self.result.trace = Some(trace);
+            }
             self.result.mmu = Some(report.host.mmu.clone());
             self.result.host = Some(report.host);
             report.notes.into_iter().for_each(|note| self.note(note));
@@ -256,8 +260,20 @@ impl<'a> Column<'a> {
             scenario.replay = replay(plan, &asked, &pair, each);
         }
         (result.verdict, result.reason, result.confirmed, result.scenarios) = (verdict, reason, confirmed, scenarios);
+        if let Some(broken) = result.trace.as_ref().and_then(|profile| broken_rules(profile)) {
+            // What its own events say needs no second machine.
+            result.verdict = Verdict::Violation;
+            result.reason.get_or_insert(broken);
+        }
         result
     }
+}
+
+/// The rules of invalidate ordering that were broken, if any.
+fn broken_rules(profile: &Profile) -> Option<String> {
+    let broken = profile.rules.iter().filter(|rule| rule.state == RuleState::Broken);
+    let names: Vec<_> = broken.map(|rule| rule.name.as_str()).collect();
+    (!names.is_empty()).then(|| format!("order of events: {}", names.join(", ")))
 }
 
 fn alarm(alarm: &ConsoleAlarm) -> AlarmResult {

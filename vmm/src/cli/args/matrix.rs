@@ -45,6 +45,9 @@ pub(in crate::cli) struct MatrixOptions {
     /// How memory appears in the guest: plain, split, alias, unaligned [default: drawn from the seed for each scenario]
     #[arg(long, value_name = "LAYOUT", value_parser = |name: &str| name.parse::<Layout>())]
     pub(in crate::cli) layout: Option<Layout>,
+    /// Record the kernel's own events in there, too, and hold their order against the rules
+    #[arg(long)]
+    pub(in crate::cli) trace: bool,
     #[command(flatten)]
     pub(in crate::cli) machine: MachineOptions,
 }

@@ -57,6 +57,9 @@ pub(in crate::cli) struct MutateOptions {
     /// Do not use results that an interrupted call has left
     #[arg(long)]
     pub(in crate::cli) afresh: bool,
+    /// Record the kernel's own events in there, too, and hold their order against the rules
+    #[arg(long)]
+    pub(in crate::cli) trace: bool,
     #[command(flatten)]
     pub(in crate::cli) machine: MachineOptions,
 }

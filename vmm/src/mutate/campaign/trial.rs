@@ -9,6 +9,7 @@ use crate::{
     qemu::{Accel, Installed},
     report::{ScenarioResult, Verdict},
 };
+use nostale_notifier::trace::profile::{Profile, RuleState};
 use std::{collections::BTreeMap, path::Path, sync::atomic::AtomicBool, time::Instant};
 
 /// Conservation is judged when a scenario ends, so scenarios are short and come again.
@@ -72,6 +73,11 @@ fn control(ran: &Ran, accel: Accel) -> Control {
         && ran.collected.ended.iter().filter(wrong).all(|result| may_be_emulation(result, accel))
         && ran.alarms.is_empty()
         && ran.end == End::Whole;
+    // An alarm, however well memory looks.
+    if let Some(kill) = ran.collected.trace().and_then(|profile| disorder(profile, 0.0)) {
+        let reason = Some(format!("{}: {}", kill.oracle, kill.detail));
+        return Control { verdict: Verdict::Violation, reason, seconds: under_test(ran) };
+    }
     // Short as it is, a control may meet too little to prove anything: that is no alarm.
     let quiet = verdict == Verdict::Vacuous && ran.end == End::Whole;
     let verdict = match verdict {
@@ -93,6 +99,9 @@ fn outcome(ran: &Ran, accel: Accel) -> Outcome {
         let seconds = if seconds > 0.0 { seconds } else { ran.seconds };
         return Outcome::Kill(Kill { oracle: "kernel".to_owned(), scenario, backing, seconds, detail: alarm.text.clone() });
     }
+    if let Some(kill) = ran.collected.trace().and_then(|profile| disorder(profile, seconds)) {
+        return Outcome::Kill(kill);
+    }
     // Silence alone is no mark: emulated kernels fall silent now and then.
     match (&ran.end, ran.verdict()) {
         (End::Whole, (Verdict::Coherent | Verdict::Vacuous | Verdict::Skipped, _)) if seconds > 0.0 => {
@@ -102,6 +111,20 @@ fn outcome(ran: &Ran, accel: Accel) -> Outcome {
             why: reason.or_else(|| seen.and_then(|result| result.reason.clone())).unwrap_or_else(|| ran.end.to_string()),
         },
     }
+}
+
+/// A rule of invalidate ordering that the kernel's own events break, whatever was found in memory.
+fn disorder(profile: &Profile, seconds: f64) -> Option<Kill> {
+    let broken = profile.rules.iter().filter(|rule| rule.state == RuleState::Broken);
+    let names: Vec<_> = broken.clone().map(|rule| rule.name.as_str()).collect();
+    let first = broken.into_iter().find_map(|rule| rule.examples.first());
+    (!names.is_empty()).then(|| Kill {
+        oracle: format!("order ({})", names.join(", ")),
+        scenario: first.map_or_else(String::new, |example| example.operation.clone()),
+        backing: String::new(),
+        seconds,
+        detail: first.map_or_else(String::new, |example| example.what.clone()),
+    })
 }
 
 fn last(ran: &Ran) -> Option<(String, String)> {

@@ -5,6 +5,7 @@ use crate::report::{
     HumanOptions, ScenarioResult, Verdict,
     human::{NARROWEST, describe, paint, summary},
     text::{clean, hanging},
+    trace,
 };
 
 /// All of it, ending in a newline.
@@ -37,6 +38,13 @@ fn details(kernel: &KernelResult, width: usize, color: bool) -> Vec<Vec<String>>
     }
     if let (true, Some(reason)) = (kernel.scenarios.is_empty(), &kernel.reason) {
         parts.push(titled(kernel.verdict, &format!("{}: {reason}", kernel.name())));
+    }
+    if let Some(profile) = &kernel.trace {
+        let mut lines = trace::brief(profile, width, color);
+        if let Some(first) = lines.first_mut() {
+            *first = format!("{}: {first}", kernel.name());
+        }
+        parts.push(lines);
     }
     let said = last_words(kernel, width);
     match parts.last_mut() {

@@ -14,6 +14,7 @@ mod tests;
 pub use forms::render;
 
 use super::{Host, ScenarioResult, Setup, Verdict, text::clean};
+use nostale_notifier::trace::profile::Profile;
 use serde::{Deserialize, Serialize};
 
 /// Exit status of a matrix that was told to stop: what it found until then is not what was asked for.
@@ -100,6 +101,9 @@ pub struct KernelResult {
     pub notes: Vec<String>,
     /// What came out of the machine and was no message, or not a whole one.
     pub damaged: Vec<String>,
+    /// What the kernel's own events came to, where they were recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Box<Profile>>,
     /// What is kept with `--out`.
     #[serde(skip)]
     pub logs: KernelLogs,
@@ -161,6 +165,7 @@ impl KernelResult {
             alarms: Vec::new(),
             notes: Vec::new(),
             damaged: Vec::new(),
+            trace: None,
             logs: KernelLogs::default(),
         }
     }

@@ -1,6 +1,6 @@
 //! What `nostale matrix --out DIR` keeps.
 
-use super::{OutDir, OutDirError, WIDTH, slug};
+use super::{OutDir, OutDirError, WIDTH, slug, trace::PROFILE};
 use crate::report::{
     HumanOptions, json,
     matrix::{KernelResult, MatrixReport, render},
@@ -22,6 +22,9 @@ impl OutDir {
 
     fn write_kernel(&self, dir: &str, kernel: &KernelResult) -> Result<(), OutDirError> {
         self.write(&format!("{dir}/kernel.json"), json::document(kernel).as_bytes())?;
+        if let Some(profile) = &kernel.trace {
+            self.write(&format!("{dir}/{PROFILE}"), json::document(profile).as_bytes())?;
+        }
         for (number, console) in (1..).zip(&kernel.logs.consoles) {
             let name = if number == 1 { "console.log".to_owned() } else { format!("console-{number}.log") };
             self.write(&format!("{dir}/{name}"), console.as_bytes())?;
@@ -52,6 +55,7 @@ kernel.json      its part of report.json
 console.log      what it printed, from its boot to its end; console-2.log is of a second machine, in which was looked again for
                  what went wrong in the first, and so on
 kernel.log       what it said during the scenarios, as it was read inside, if it said anything
+trace.json       with --trace, what its own events came to: `nostale compare DIR/1-NAME DIR/2-NAME` compares two of them
 violations/      one file for each violation that was kept: what was expected and found, the events around it, and the contents of
                  the pages
 ";

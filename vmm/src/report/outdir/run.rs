@@ -32,7 +32,9 @@ impl OutDir {
     /// The first file that could not be written.
     pub fn write_run(&self, report: &RunReport, facts: &Value, kernel_log: &str, ticks_per_us: f64) -> Result<(), OutDirError> {
         let options = HumanOptions { width: WIDTH, color: false, ticks_per_us };
-        self.write("run.json", json::render(report).as_bytes())?;
+        // The profile of a recording has a file of its own.
+        let run = RunReport { trace: None, ..report.clone() };
+        self.write("run.json", json::render(&run).as_bytes())?;
         self.write("table.txt", human::render(report, &options).as_bytes())?;
         self.write("junit.xml", junit::render(report, ticks_per_us).as_bytes())?;
         self.write("ktap.txt", ktap::render(&report.scenarios, &report.notes, ticks_per_us).as_bytes())?;
@@ -79,6 +81,7 @@ table.txt    the result for people: read this first
 run.json     the result for programs, with everything that was measured
 junit.xml    the result for continuous integration
 ktap.txt     the result for the kernel's test tools (KTAP version 1)
+trace.json   with --trace, what the kernel's own events came to; recording.trace is the recording itself
 host.json    what was known about the host: kernel, CPU, KVM, memory, what could not be tested and why
 ";
     if kernel_log {

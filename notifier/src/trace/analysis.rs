@@ -123,7 +123,7 @@ impl Analysis {
         *count += 1;
         one.get_or_insert(event.what);
         self.first.get_or_insert(event.at.tsc);
-        if kind.goes_on()
+        if event.what.goes_on()
             && !self.world.openings.is_empty()
             && let Some(opening) = self.world.opening(event.at.tid).copied()
         {

@@ -84,7 +84,7 @@ impl Orders {
                 self.met(tid, &effects.killed);
             }
             What::Flush { .. } if world.opening(tid).is_some() => self.latest(tid, Stage::KvmFlush, event),
-            What::TlbFlush { reason, .. } if reason != 1 => {
+            what if what.is_own_flush() => {
                 let Some(open) = self.open.get_mut(&tid) else { return };
                 for id in open.unflushed.drain(..) {
                     self.flights.stage(id, Stage::Flush, event);

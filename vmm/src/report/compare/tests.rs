@@ -89,6 +89,7 @@ fn profile(kernel: &str, breaks: u64, operations: Vec<OperationProfile>) -> Prof
         seconds: 30.0,
         events: 1_000_000,
         by_kind: Vec::new(),
+        missing: std::collections::BTreeMap::new(),
         lost: Vec::new(),
         truncated: None,
         rules: vec![

@@ -28,6 +28,10 @@ fn kvm(_: &Types<'_>) -> Result<String, BtfError> {
     Ok("kvm=%di:x64".to_owned())
 }
 
+fn request(_: &Types<'_>) -> Result<String, BtfError> {
+    Ok("kvm=%di:x64 req=%si:x32".to_owned())
+}
+
 fn range(types: &Types<'_>) -> Result<String, BtfError> {
     let offset = |member| types.kernel("mmu_notifier_range", member);
     Ok(format!("mm=+{}(%di):x64 start=+{}(%di):x64 end=+{}(%di):x64", offset("mm")?, offset("start")?, offset("end")?))
@@ -51,7 +55,8 @@ const ALL: [Probe; 8] = [
     Probe { event: "invalidate_begin", functions: &["kvm_mmu_invalidate_begin", "kvm_inc_notifier_count"], fetches: kvm },
     Probe { event: "invalidate_end", functions: &["kvm_mmu_invalidate_end", "kvm_dec_notifier_count"], fetches: kvm },
     Probe { event: "slot_unmap", functions: &["kvm_unmap_gfn_range"], fetches: gfn_range },
-    Probe { event: "flush", functions: &["kvm_flush_remote_tlbs"], fetches: kvm },
+    // The request to all vCPUs, and not kvm_flush_remote_tlbs, which may end without one. KVM_REQ_TLB_FLUSH is number 0; flags follow.
+    Probe { event: "flush", functions: &["kvm_make_all_cpus_request"], fetches: request },
     // since Linux 6.6, 6.4, before
     Probe {
         event: "flush_range",
@@ -145,9 +150,10 @@ impl Probes {
         Err(why)
     }
 
-    /// The events: the path in tracefs, and the name in a recording.
-    pub(super) fn events(&self) -> impl Iterator<Item = (String, String)> {
-        self.placed.iter().map(|event| (format!("{}/{event}", self.group), format!("{PROBES}/{event}")))
+    /// The events: the path in tracefs, the name in a recording, and which of them the kernel passes over.
+    pub(super) fn events(&self) -> impl Iterator<Item = (String, String, Option<&'static str>)> {
+        let filter = |event: &str| (event == "flush").then_some("!(req & 255)");
+        self.placed.iter().map(move |event| (format!("{}/{event}", self.group), format!("{PROBES}/{event}"), filter(event)))
     }
 
     /// Whether they say where invalidations begin and end.

@@ -213,8 +213,8 @@ impl SetUp {
             let instance = if source == Source::Task { &task } else { &memory };
             enable(instance, &name, name.clone(), filter);
         }
-        for (path, name) in probes.iter().flat_map(Probes::events) {
-            enable(&memory, &path, name, None);
+        for (path, name, filter) in probes.iter().flat_map(Probes::events) {
+            enable(&memory, &path, name, filter);
         }
         follow(&task, *pid)?;
         let head = Head {

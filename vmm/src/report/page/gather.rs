@@ -22,6 +22,8 @@ const MOST: usize = 256;
 const LARGEST_BYTES: u64 = 256 << 20;
 /// So much of the kernel's messages is shown, from their end.
 const LOG_BYTES: usize = 64 << 10;
+/// What a kernel's own events came to.
+const TRACE: &str = "trace.json";
 /// What was known about the host of a run.
 const FACTS: &str = "host.json";
 
@@ -135,7 +137,7 @@ pub fn gather(directory: &Path) -> Result<Results, GatherError> {
 }
 
 /// The documents of a directory; if none of them is a result, those of the directories in it as well: what lies below a result
-/// (`violations/`) is in it already.
+/// (`violations/`) is in it already, but for traces.
 fn below(top: &Path, directory: &Path, depth: usize, documents: &mut Vec<Document>) -> io::Result<()> {
     let mut entries = fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
     entries.retain(|path| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")));
@@ -149,8 +151,17 @@ fn below(top: &Path, directory: &Path, depth: usize, documents: &mut Vec<Documen
     }
     let found = here.iter().any(Document::is_result);
     documents.append(&mut here);
-    if !found && depth > 0 {
-        for path in entries.iter().filter(|path| path.is_dir()) {
+    let directories = entries.iter().filter(|path| path.is_dir());
+    if found {
+        // All but what a kernel's own events came to, of which each kernel of a matrix has a file.
+        let traces = directories.map(|path| path.join(TRACE)).filter(|path| path.is_file());
+        documents.extend(traces.map(|path| {
+            let document = one(top, &path);
+            let above = Path::new(&document.path).parent().map(|above| above.to_string_lossy().into_owned());
+            Document { name: above.unwrap_or_default(), ..document }
+        }));
+    } else if depth > 0 {
+        for path in directories {
             // One that we may not read does not hide the others.
             let _ = below(top, path, depth - 1, documents);
         }
@@ -185,8 +196,13 @@ fn fill(document: &mut Document, file: &Path) -> Result<(), String> {
         return Err(format!("{bytes} bytes are too many for a page"));
     }
     let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
-    let data: Value = serde_json::from_str(&text).map_err(|error| format!("not JSON, or not whole: {error}"))?;
+    let mut data: Value = serde_json::from_str(&text).map_err(|error| format!("not JSON, or not whole: {error}"))?;
     document.kind = Kind::of(&data);
+    if document.kind == Kind::Matrix {
+        // They have files of their own, see `below`.
+        let kernels = data.get_mut("kernels").and_then(Value::as_array_mut);
+        kernels.into_iter().flatten().filter_map(Value::as_object_mut).for_each(|kernel| _ = kernel.remove("trace"));
+    }
     document.headline = document.kind.headline(&text, &data)?;
     // Of what nobody knows, the headline tells enough.
     if document.kind != Kind::Unknown {

@@ -161,3 +161,26 @@ fn kill(result: &ScenarioResult, seconds: f64) -> Kill {
             .unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nostale_notifier::trace::{analysis::Analysis, synthetic};
+
+    /// What a recording without any event comes to.
+    fn profile() -> Profile {
+        Analysis::new(&synthetic::head()).finish(None, None)
+    }
+
+    #[test]
+    fn a_broken_rule_kills_whatever_memory_says() {
+        let mut profile = profile();
+        assert!(disorder(&profile, 1.0).is_none());
+        for name in ["returned", "freed"] {
+            let rule = profile.rules.iter_mut().find(|rule| rule.name == name).expect("there is one");
+            (rule.state, rule.checks, rule.breaks) = (RuleState::Broken, 9, 2);
+        }
+        let kill = disorder(&profile, 1.5).expect("two rules are broken");
+        assert_eq!((kill.oracle.as_str(), kill.seconds), ("order (returned, freed)", 1.5));
+    }
+}

@@ -2,7 +2,10 @@
 
 use super::MachineOptions;
 use crate::cli::size::parse_seconds;
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{OsStringValueParser, TypedValueParser},
+};
 use std::{
     ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt,
@@ -38,7 +41,7 @@ pub(in crate::cli) struct TraceOptions {
     #[arg(long, value_name = "NAME|PATH", requires = "command", conflicts_with_all = ["pid", "read", "export"])]
     pub(in crate::cli) kernel: Option<String>,
     /// A file that the command needs in there, and where it is to be [default: where it is here]; again for more
-    #[arg(long, value_name = "HOST[:GUEST]", requires = "kernel", value_parser = clap::builder::OsStringValueParser::new().map(FileThere::from))]
+    #[arg(long, value_name = "HOST[:GUEST]", requires = "kernel", value_parser = OsStringValueParser::new().map(FileThere::from))]
     pub(in crate::cli) file: Vec<FileThere>,
     /// What moves the memory of the command in there, over and over: compaction of all memory, migration of all its pages from one NUMA
     /// node to the next (of which --nodes makes several), or nothing but itself

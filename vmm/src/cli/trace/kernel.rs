@@ -94,7 +94,10 @@ fn room(extras: &Extras, memory: u64) -> Result<(), Refused> {
     let size = extras.size() as u64;
     if size > memory / 4 {
         let (size, memory) = (units::bytes(size), units::bytes(memory));
-        return Err(format!("the command, its libraries and files are {size}: too much for a machine of {memory} (--machine-memory)").into());
+        return Err(format!(
+            "the command, its libraries and files are {size}: too much for a machine of {memory} (--machine-memory)"
+        )
+        .into());
     }
     Ok(())
 }

@@ -224,7 +224,7 @@ mod tests {
             }),
             Event::ReachEnd,
             Event::Tracing(TracePhase::Recording { seconds: 1.5 }),
-            Event::Traced(Box::new(crate::report::trace::sample::profile())),
+            Event::Traced(Box::new(sample::profile())),
             Event::Bye,
         ]
     }

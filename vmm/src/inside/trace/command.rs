@@ -50,7 +50,8 @@ impl Started {
         loop {
             tick();
             if self.child.try_wait().ok().flatten().is_some() {
-                return Err(format!("{} ended before it could be recorded: {}", self.name, self.end()));
+                let end = self.end();
+                return Err(format!("{} ended before it could be recorded: {end}", self.name));
             }
             if since.is_none() && has_vcpu(self.pid()) {
                 since = Some(Instant::now());

@@ -10,11 +10,12 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const KNOB: &str = "/proc/sys/vm/compact_memory";
-/// Between two times: the guest is to install again what was taken from it.
+/// Between two times, at least; else as long as the last one took: the guest is to install again what was taken from it, and whoever
+/// records is to get a CPU.
 const REST: Duration = Duration::from_millis(50);
 
 /// What a disturbance has come to.
@@ -48,9 +49,10 @@ impl Disturbing {
             let thread = thread::Builder::new().name("nostale-disturb".to_owned()).spawn(move || {
                 let mut done = Done { times: 0, error: None };
                 while !stop.load(Relaxed) && done.error.is_none() {
+                    let began = Instant::now();
                     done.error = once().err();
                     done.times += u64::from(done.error.is_none());
-                    thread::sleep(REST);
+                    thread::park_timeout(began.elapsed().max(REST));
                 }
                 done
             });
@@ -67,6 +69,9 @@ impl Disturbing {
                 Disturbance::Compact => "memory was compacted",
                 Disturbance::Migrate => "pages were moved to another NUMA node (migrate_pages)",
             };
+            if let Ok(thread) = &thread {
+                thread.thread().unpark();
+            }
             let done = match thread.map(JoinHandle::join) {
                 Ok(Ok(done)) => done,
                 Ok(Err(_)) => Done { times: 0, error: Some("a panic".to_owned()) },

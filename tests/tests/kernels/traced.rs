@@ -101,6 +101,7 @@ pub(crate) fn nothing() -> Result<(), Failed> {
     let place = tempfile::tempdir()?;
     let output = trace(place.path(), &["--nodes", "1"], &["qemu-system-x86_64", "-machine", "help-me"])?;
     let text = String::from_utf8_lossy(&output.stderr);
-    let said = text.contains("qemu-system-x86_64 ended before it could be recorded: exit status: 1") && text.contains("unsupported machine type");
+    let said = text.contains("qemu-system-x86_64 ended before it could be recorded: exit status: 1")
+        && text.contains("unsupported machine type");
     ensure(output.status.code() == Some(2) && said && text.lines().count() == 1, || format!("{output:?}"))
 }

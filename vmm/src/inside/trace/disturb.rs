@@ -10,12 +10,11 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 const KNOB: &str = "/proc/sys/vm/compact_memory";
-/// Between two times, at least; else as long as the last one took: the guest is to install again what was taken from it, and whoever
-/// records is to get a CPU.
+/// Between two times: the guest is to install again what was taken from it.
 const REST: Duration = Duration::from_millis(50);
 
 /// What a disturbance has come to.
@@ -49,10 +48,9 @@ impl Disturbing {
             let thread = thread::Builder::new().name("nostale-disturb".to_owned()).spawn(move || {
                 let mut done = Done { times: 0, error: None };
                 while !stop.load(Relaxed) && done.error.is_none() {
-                    let began = Instant::now();
                     done.error = once().err();
                     done.times += u64::from(done.error.is_none());
-                    thread::park_timeout(began.elapsed().max(REST));
+                    thread::park_timeout(REST);
                 }
                 done
             });

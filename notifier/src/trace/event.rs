@@ -120,6 +120,15 @@ impl Call {
         "shmdt",
     ];
 
+    /// Those by which a process changes another one's memory.
+    pub const ON_OTHERS: [&'static str; 4] = ["process_madvise", "move_pages", "migrate_pages", "swapoff"];
+
+    /// Whether it is one of those, which are recorded of all processes.
+    #[must_use]
+    pub fn is_on_others(self) -> bool {
+        Self::ON_OTHERS.contains(&self.name())
+    }
+
     /// The one of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {

@@ -13,6 +13,7 @@ mod matrix;
 mod refusals;
 mod report;
 mod settings;
+mod trace_kernel;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use nostale_vmm::host::facts::Facts;
@@ -198,6 +199,7 @@ fn main() -> ExitCode {
         ends::trials(&bench),
         forms::trials(&bench),
         matrix::trials(),
+        trace_kernel::trials(),
         settings::trials(&bench),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()

@@ -42,7 +42,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     arguments.chain(with_qemu).chain([trial("matrix::no_qemu", None, without_qemu)]).collect()
 }
 
-fn refused(place: &Place, command: &mut Command, says: &str) -> Result<(), Failed> {
+pub(crate) fn refused(place: &Place, command: &mut Command, says: &str) -> Result<(), Failed> {
     command.env("NOSTALE_CACHE", place.path().join("cache"));
     let output = place.host(command).output()?;
     ends_with(&output, 2)?;

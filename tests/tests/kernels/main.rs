@@ -1,5 +1,7 @@
 //! Runs inside another kernel. Where there is no QEMU, or the kernel cannot be fetched, they are listed as ignored, with the reason.
 
+mod traced;
+
 use libtest_mimic::{Arguments, Failed, Trial};
 use nostale_vmm::{
     kernels::{self, Cache},
@@ -191,6 +193,8 @@ fn main() -> ExitCode {
         trial("mutant-unreached", unreached),
         trial("litmus-allowed", litmus_allowed),
         trial("litmus-forbidden", litmus_forbidden),
+        trial("traced-qemu", traced::qemu),
+        trial("traced-nothing", traced::nothing),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -15,7 +15,7 @@ pub(super) use machine::{AccelChoice, MachineOptions};
 pub(super) use matrix::MatrixOptions;
 pub(super) use mutate::MutateOptions;
 pub(super) use report::ReportOptions;
-pub(super) use trace::{ExportTo, TraceOptions};
+pub(super) use trace::{Disturb, ExportTo, FileThere, TraceOptions};
 
 use super::size::{Size, parse_seconds, parse_seed};
 use crate::{live::Plant, machine::Layout, report::Format};

@@ -84,6 +84,7 @@ pub(super) fn mutate(options: &MutateOptions, common: &Common) -> Result<ExitCod
                 accel: installed.accel,
                 kernel,
                 program: &program,
+                extras: None,
                 memory_bytes: options.machine.machine_memory.0,
                 cpus: options.machine.cpus,
                 nodes: options.machine.nodes,

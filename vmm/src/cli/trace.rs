@@ -1,5 +1,7 @@
 //! `nostale trace`: records what the kernel does to a VM's memory, and holds it against the rules.
 
+mod kernel;
+
 use super::{
     Refused,
     args::{Common, ExportTo, TraceOptions},
@@ -22,6 +24,9 @@ use std::{path::Path, process::ExitCode, time::Duration};
 const USUAL: Duration = Duration::from_secs(10);
 
 pub(super) fn trace(options: &TraceOptions, common: &Common) -> Result<ExitCode, Refused> {
+    if let Some(name) = &options.kernel {
+        return kernel::trace(name, options, common);
+    }
     let out = common.out.as_deref().map(OutDir::prepare).transpose()?;
     // Without --out the recording is read and forgotten.
     let scratch = tempfile::tempdir()?;
@@ -42,11 +47,18 @@ pub(super) fn trace(options: &TraceOptions, common: &Common) -> Result<ExitCode,
     };
     let mut profile = read(&path, common)?;
     profile.notes.splice(0..0, notes);
+    if let Some(out) = &out {
+        for to in &options.export {
+            export_to(*to, &path, out)?;
+        }
+    }
+    show(profile, out, common)
+}
+
+/// Keeps the profile if it is to be kept, and prints it.
+fn show(mut profile: Profile, out: Option<OutDir>, common: &Common) -> Result<ExitCode, Refused> {
     if let Some(out) = out {
         out.write_trace(&profile)?;
-        for to in &options.export {
-            export_to(*to, &path, &out)?;
-        }
         let kept = out.commit()?;
         if common.format == Format::Human && !common.quiet {
             profile.notes.push(format!("everything is kept in {}", kept.display()));

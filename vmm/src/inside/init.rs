@@ -85,6 +85,10 @@ pub fn init() -> ! {
 
 fn mounts(notes: &mut Vec<String>) {
     for (kind, place) in MOUNTS {
+        // What somebody has put there into the initramfs is to be seen; that is in memory as well.
+        if *kind == "tmpfs" && fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_some()) {
+            continue;
+        }
         let made = fs::create_dir_all(place);
         let mounted = made.and_then(|()| Ok(mount(Some(*kind), *place, Some(*kind), MsFlags::empty(), None::<&str>)?));
         match mounted {

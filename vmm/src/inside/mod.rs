@@ -17,10 +17,11 @@ pub mod protocol;
 mod reach;
 mod run;
 mod serve;
+mod trace;
 
 pub use collected::{Collected, Progress};
 pub use init::{init, is_init};
 pub use protocol::{
-    BadLine, Decoded, Decoder, Event, LitmusText, Module, Pair, Plan, Ready, Request, RunRequest, Sender, Site, SiteReach,
-    SymbolsCollector, SymbolsError,
+    BadLine, Decoded, Decoder, Disturbance, Event, LitmusText, Module, Pair, Plan, Ready, Request, RunRequest, Sender, Site,
+    SiteReach, SymbolsCollector, SymbolsError, TracePhase, TraceRequest,
 };

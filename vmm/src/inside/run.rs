@@ -79,7 +79,7 @@ fn litmus_tests(request: &RunRequest, facts: &Facts, out: &mut Out) -> Result<Ev
 }
 
 /// Where a recording is while it is made: in memory, as everything in here.
-const RECORDING: &str = "/recording.trace";
+pub(super) const RECORDING: &str = "/recording.trace";
 
 /// Begins one, if it is asked for and possible.
 fn recording(request: &RunRequest, notes: &mut Vec<String>) -> Option<OwnTrace> {

@@ -4,7 +4,7 @@ use super::{
     child, kallsyms,
     port::Port,
     protocol::{Decoded, Decoder, Event, Ready, Request, Sender},
-    reach, run,
+    reach, run, trace,
 };
 use crate::{cli, host::facts::Facts};
 use std::{
@@ -64,6 +64,7 @@ fn answer(request: &Request, facts: &Facts, events: &mut Sender<impl Write>) {
         Request::Symbols => child::relay(events, kallsyms::send),
         Request::Run(request) => child::relay(events, |out| run::run(request, facts, out)),
         Request::Reach(request) => child::relay(events, |out| reach::reach(request, facts, out)),
+        Request::Trace(request) => child::relay(events, |out| trace::trace(request, facts, out)),
         // Taken before; here for completeness of the match, and true.
         Request::PowerOff => tell(events, &Event::Bye),
     }

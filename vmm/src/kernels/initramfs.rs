@@ -1,12 +1,16 @@
-//! The file system that a kernel starts with: its modules and the running program, nothing else.
+//! The file system that a kernel starts with: its modules and the running program, and what somebody wants in there besides.
+
+use std::path::Path;
 
 use thiserror::Error;
 
 use super::Kernel;
 use super::error::KernelError;
+use super::extras::Extras;
 use super::modinfo;
 use super::modules::Role;
 use super::newc::Archive;
+use super::places::Places;
 use super::program::Program;
 
 /// Why there is no initramfs.
@@ -26,9 +30,9 @@ pub enum InitramfsError {
 /// a line `FILE wanted` or `FILE optional` for each. One of `kvm-amd` and `kvm-intel` always fails to load, so both are optional
 /// there: that one of them did load shows by `/dev/kvm`, and to try the other one after that only costs time (under emulation
 /// 0.2 s and more).
-pub fn initramfs(kernel: &Kernel, program: &Program) -> Result<Vec<u8>, InitramfsError> {
+pub fn initramfs(kernel: &Kernel, program: &Program, extras: Option<&Extras>) -> Result<Vec<u8>, InitramfsError> {
     let mut both = module_part(kernel)?;
-    both.extend(program_part(program));
+    both.extend(program_part(program, extras));
     Ok(both)
 }
 
@@ -49,13 +53,17 @@ pub fn module_part(kernel: &Kernel) -> Result<Vec<u8>, InitramfsError> {
 }
 
 /// The part that is the same for all kernels.
-pub fn program_part(program: &Program) -> Vec<u8> {
+pub fn program_part(program: &Program, extras: Option<&Extras>) -> Vec<u8> {
     let mut archive = Archive::default();
     for path in ["/proc", "/sys", "/dev", "/tmp", "/run"] {
         archive.directory(path);
     }
     // The kernel opens it for init's standard streams before anything is mounted.
     archive.character("/dev/console", 5, 1);
-    program.install(&mut archive);
-    archive.finish()
+    let mut places = Places::of(archive);
+    program.install(Path::new("/init"), &mut places);
+    if let Some(extras) = extras {
+        extras.install(&mut places);
+    }
+    places.finish()
 }

@@ -1,13 +1,13 @@
 //! The running program as something that starts in an otherwise empty file system.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use thiserror::Error;
 
-use super::newc::Archive;
+use super::places::Places;
 
 mod elf;
 
@@ -40,13 +40,25 @@ pub enum ProgramError {
         /// The library as it is named there.
         library: String,
     },
+    /// A library that another program needs is not on this host.
+    #[error("{needed_by} needs {library}, which its loader does not find")]
+    NotFound {
+        /// Who needs it.
+        needed_by: PathBuf,
+        /// The library as it is named there.
+        library: String,
+    },
+    /// The loader of another program cannot be asked.
+    #[error("cannot ask {loader} what {program} needs: {why}")]
+    Loader {
+        /// The loader.
+        loader: PathBuf,
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        why: String,
+    },
 }
-
-/// Where loaders look without being told: of glibc on Debian, elsewhere, and of musl. All of them are one directory here.
-const SEARCHED: [&str; 6] = ["/lib", "/lib64", "/lib/x86_64-linux-gnu", "/usr/lib", "/usr/lib64", "/usr/lib/x86_64-linux-gnu"];
-/// How that is done.
-const LINKS: [(&str, &str); 4] =
-    [("/lib64", "lib"), ("/lib/x86_64-linux-gnu", "."), ("/usr/lib", "/lib"), ("/usr/lib64", "/lib")];
 
 /// A program with all that it needs to start: nothing if it is static, else its loader and its libraries.
 #[derive(Clone, Debug)]
@@ -71,6 +83,17 @@ impl Program {
         let maps = Path::new("/proc/self/maps");
         let text = fs::read(maps).map_err(read_failed(maps))?;
         Self::of(Path::new("/proc/self/exe"), &mapped(&String::from_utf8_lossy(&text)))
+    }
+
+    /// The program in `path`, which need not run. Its loader is asked where its libraries are (`--list`, in glibc and musl): it does what
+    /// it would do at a start, and ends before the program begins.
+    pub(super) fn at(path: &Path) -> Result<Self, ProgramError> {
+        let (_, elf) = load(path)?;
+        let found = elf.interpreter.map(PathBuf::from).map(|loader| listed(&loader, path)).transpose()?;
+        Self::of(path, &found.unwrap_or_default()).map_err(|error| match error {
+            ProgramError::NotMapped { needed_by, library } => ProgramError::NotFound { needed_by, library },
+            error => error,
+        })
     }
 
     /// The program in `path`, with its libraries taken from `mapped`: what a process that runs it has mapped. Asking its loader
@@ -102,35 +125,11 @@ impl Program {
         self.executable.len() + self.libraries.iter().map(|library| library.bytes.len()).sum::<usize>()
     }
 
-    /// Puts it into an archive as `/init`.
-    pub(super) fn install(&self, archive: &mut Archive) {
-        archive.file("/init", &self.executable);
-        if self.libraries.is_empty() {
-            return;
-        }
-        archive.directory("/lib");
-        archive.directory("/usr");
-        let mut made = BTreeSet::from([PathBuf::from("/"), "/lib".into(), "/usr".into()]);
-        for (path, target) in LINKS {
-            archive.link(path, target);
-            made.insert(path.into());
-        }
+    /// Puts it into an archive as `path`, and beside it what it needs.
+    pub(super) fn install(&self, path: &Path, places: &mut Places) {
+        places.file(path, &self.executable);
         for library in &self.libraries {
-            let place = format!("/lib/{}", library.name);
-            archive.file(&place, &library.bytes);
-            let home = library.path.parent().unwrap_or(Path::new("/"));
-            // By one of the links that is `/lib` itself.
-            if SEARCHED.iter().any(|searched| home == Path::new(searched)) {
-                continue;
-            }
-            let mut above: Vec<&Path> = home.ancestors().collect();
-            above.reverse();
-            for directory in above {
-                if made.insert(directory.to_owned()) {
-                    archive.directory(&directory.to_string_lossy());
-                }
-            }
-            archive.link(&home.join(&library.name).to_string_lossy(), &place);
+            places.library(&library.name, &library.path, &library.bytes);
         }
     }
 }
@@ -163,6 +162,30 @@ fn find(name: &str, mapped: &[PathBuf]) -> Result<Option<(PathBuf, Vec<u8>, Elf)
         }
     }
     Ok(None)
+}
+
+/// The files that `loader` would map for the program in `path`.
+fn listed(loader: &Path, path: &Path) -> Result<Vec<PathBuf>, ProgramError> {
+    let failed = |why| ProgramError::Loader { loader: loader.to_owned(), program: path.to_owned(), why };
+    // What is preloaded here is not there.
+    let output = Command::new(loader).arg("--list").arg(path).env_remove("LD_PRELOAD").stdin(Stdio::null()).output();
+    let output = output.map_err(|error| failed(error.to_string()))?;
+    let found = loaded(&String::from_utf8_lossy(&output.stdout));
+    // A static program that can lie anywhere names a loader too, and needs nothing.
+    if !output.status.success() && found.is_empty() {
+        return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+    }
+    Ok(found)
+}
+
+/// The files in what a loader lists: `NAME => PATH (ADDRESS)` or `PATH (ADDRESS)`.
+fn loaded(list: &str) -> Vec<PathBuf> {
+    let path = |line: &str| {
+        let found = line.split_once(" => ").map_or(line, |(_, found)| found).trim();
+        let path = found.rsplit_once(" (0x").map_or(found, |(path, _)| path);
+        path.starts_with('/').then(|| PathBuf::from(path))
+    };
+    list.lines().filter_map(path).collect()
 }
 
 /// The regular files in the text of `/proc/PID/maps`, in order.

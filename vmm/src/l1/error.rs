@@ -48,8 +48,8 @@ pub enum L1Error {
         /// What the kernel had printed.
         console: String,
     },
-    /// It was given up while it booted.
-    #[error("{release}: interrupted while it booted")]
+    /// It was given up while it booted, or before it had answered.
+    #[error("{release}: interrupted before there was a result")]
     Interrupted {
         /// The kernel.
         release: String,

@@ -2,15 +2,19 @@
 
 use super::{
     ConsoleAlarm, End, L1Error, Ran, alarms,
-    deadline::{self, ANSWER, BOOT, Deadline},
+    deadline::{self, ANSWER, BOOT, Deadline, READING},
     patching::LiveText,
 };
 use crate::{
-    inside::{Collected, Decoder, Event, Progress, Ready, Request, RunRequest, Sender, SiteReach, SymbolsCollector},
-    kernels::{self, Kernel, Program},
+    inside::{
+        Collected, Decoder, Event, Progress, Ready, Request, RunRequest, Sender, SiteReach, SymbolsCollector, TracePhase,
+        TraceRequest,
+    },
+    kernels::{self, Extras, Kernel, Program},
     mutate::Text,
     qemu::{Accel, Installed, Machine, MachineSpec, Received, Saved, State},
 };
+use nostale_notifier::trace::profile::Profile;
 use serde_json::Value;
 use std::{
     fs,
@@ -35,6 +39,8 @@ pub struct Boot<'a> {
     pub kernel: &'a Kernel,
     /// The program that is its PID 1.
     pub program: &'a Program,
+    /// What else is in its file system.
+    pub extras: Option<&'a Extras>,
     /// Memory of the machine.
     pub memory_bytes: u64,
     /// Its CPUs.
@@ -71,7 +77,7 @@ impl L1 {
     pub fn boot_until(boot: &Boot<'_>, dir: &Path, interrupted: &AtomicBool) -> Result<Self, L1Error> {
         fs::create_dir_all(dir).map_err(|source| L1Error::File { path: dir.to_owned(), source })?;
         let initramfs: PathBuf = dir.join("initramfs.cpio");
-        let archive = kernels::initramfs(boot.kernel, boot.program)?;
+        let archive = kernels::initramfs(boot.kernel, boot.program, boot.extras)?;
         fs::write(&initramfs, archive).map_err(|source| L1Error::File { path: initramfs.clone(), source })?;
         let spec = MachineSpec {
             memory_bytes: boot.memory_bytes,
@@ -276,6 +282,17 @@ impl L1 {
     fn ask<T>(
         &mut self,
         request: &Request,
+        take: impl FnMut(Event) -> Result<Option<T>, L1Error>,
+        limit: Duration,
+    ) -> Result<T, L1Error> {
+        self.ask_until(request, &AtomicBool::new(false), take, limit)
+    }
+
+    /// The same, given up when `interrupted` is set: then the machine is not to be used again.
+    fn ask_until<T>(
+        &mut self,
+        request: &Request,
+        interrupted: &AtomicBool,
         mut take: impl FnMut(Event) -> Result<Option<T>, L1Error>,
         limit: Duration,
     ) -> Result<T, L1Error> {
@@ -283,6 +300,9 @@ impl L1 {
         let (mut last, mut damaged) = (Instant::now(), Vec::new());
         loop {
             let release = self.ready.release.clone();
+            if interrupted.load(Relaxed) {
+                return Err(L1Error::Interrupted { release });
+            }
             match self.next(&mut damaged)? {
                 Next::Event(event) => {
                     last = Instant::now();
@@ -355,6 +375,35 @@ impl L1 {
         let limit = ANSWER + Duration::try_from_secs_f64(request.seconds).unwrap_or_default();
         self.ask(&Request::Reach(request.clone()), take, limit)?;
         Ok(reached)
+    }
+
+    /// Starts a command in there and records its VM; `on` hears how far that is. Gives what it came to, with what the kernel complained of
+    /// meanwhile among its notes.
+    ///
+    /// # Errors
+    /// When nothing was recorded, or it was given up.
+    pub fn trace(
+        &mut self,
+        request: &TraceRequest,
+        interrupted: &AtomicBool,
+        on: &mut dyn FnMut(&TracePhase),
+    ) -> Result<Profile, L1Error> {
+        self.judged = self.machine.console().len();
+        let mut notes = Vec::new();
+        let take = |event: Event| {
+            match event {
+                Event::Tracing(phase) => on(&phase),
+                Event::Note(note) => notes.push(note),
+                Event::Traced(profile) => return Ok(Some(*profile)),
+                _ => {}
+            }
+            Ok(None)
+        };
+        let mut profile = self.ask_until(&Request::Trace(request.clone()), interrupted, take, READING)?;
+        let complaints = self.complaints();
+        profile.notes.extend(notes);
+        profile.notes.extend(complaints.into_iter().map(|alarm| format!("the kernel said: {}", alarm.text)));
+        Ok(profile)
     }
 
     /// Powers it off.

@@ -145,6 +145,7 @@ impl<'a> Column<'a> {
             accel: plan.machines.installed.accel,
             kernel: self.kernel,
             program: &plan.program,
+            extras: None,
             memory_bytes: plan.machines.shape.memory_bytes,
             cpus: plan.machines.shape.cpus,
             nodes: plan.machines.shape.nodes,

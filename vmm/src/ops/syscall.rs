@@ -286,3 +286,13 @@ pub(crate) fn move_pages(pages: &[Hva], nodes: Option<&[i32]>, shared: bool, sta
     };
     if result == -1 { Err(Errno::last()) } else { Ok(()) }
 }
+
+/// Moves all pages of process `pid` that are on the nodes `from` to the nodes `to` (`migrate_pages(2)`), both as sets of bits; gives how many
+/// could not be moved.
+pub(crate) fn migrate_pages(pid: i32, from: u64, to: u64) -> Result<u64, Errno> {
+    // One more than there are: the kernel reads one bit less than it is told.
+    let bits = u64::BITS + 1;
+    // SAFETY: both sets have as many bits as are read, and live through the call.
+    let left = unsafe { libc::syscall(libc::SYS_migrate_pages, pid, u64::from(bits), &raw const from, &raw const to) };
+    u64::try_from(left).map_err(|_| Errno::last())
+}

@@ -10,6 +10,10 @@ use nostale_guest::page::LINES;
 use nostale_notifier::{
     Hva, HvaRange,
     event::{Event, Stage, Tsc},
+    trace::{
+        head::Mmu,
+        profile::{OrderVerdict, Profile, VERSION},
+    },
 };
 
 /// Ticks a microsecond in this run.
@@ -117,5 +121,31 @@ pub(crate) fn run() -> RunReport {
         trace: None,
         scenarios,
         notes: vec!["the kernel log could not be read (dmesg_restrict is 1): the kernel oracle did not watch".to_owned()],
+    }
+}
+
+/// What the kernel's own events may come to.
+pub(crate) fn profile() -> Profile {
+    Profile {
+        version: VERSION,
+        verdict: OrderVerdict::Held,
+        kernel: "6.12.0".to_owned(),
+        cpu: "made up".to_owned(),
+        cpus: 2,
+        mmu: Mmu::Tdp,
+        ticks_per_us: TICKS,
+        probes: true,
+        pid: Some(77),
+        command: "qemu-system-x86".to_owned(),
+        title: "qemu-system-x86_64 -m 64M".to_owned(),
+        seconds: 3.0,
+        events: 1_000,
+        by_kind: Vec::new(),
+        lost: Vec::new(),
+        truncated: None,
+        rules: Vec::new(),
+        operations: Vec::new(),
+        timelines: Vec::new(),
+        notes: Vec::new(),
     }
 }

@@ -29,7 +29,7 @@ impl Operation {
     #[must_use]
     pub fn of(tid: Tid, call: Option<&InCall>, world: &World) -> Self {
         let Some(InCall { call, args, .. }) = call else {
-            let known = world.thread(tid).is_some() && world.family.is_own(tid);
+            let known = world.thread(tid).is_some_and(|thread| thread.own) && world.family.is_own(tid);
             return if known { Self::Fault } else { Self::Thread(tid) };
         };
         let detail = match call.name() {
@@ -119,6 +119,28 @@ const fn ioctl_name(request: u64) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_of_which_only_foreign_work_is_seen_has_no_faults() {
+        use crate::{
+            Hva,
+            event::Tsc,
+            trace::{
+                event::{At, KernelEvent, What},
+                synthetic,
+            },
+        };
+        let mut world = World::new(&synthetic::head());
+        let call = |name| Call::named(name).expect("known");
+        let mut happens = |tid, what| world.apply(&KernelEvent { at: At { tsc: Tsc(1), cpu: 0, tid: Tid(tid) }, what });
+        let (start, end) = (Hva::new(0x1000), Hva::new(0x2000));
+        happens(5, What::RangeStart { mm: 0, start, end, reason: 0 });
+        happens(6, What::Exit { call: call("migrate_pages"), ret: 0 });
+        happens(7, What::Exit { call: call("munmap"), ret: 0 });
+        assert_eq!(Operation::of(Tid(5), None, &world), Operation::Thread(Tid(5)), "compaction, where probes tell of it");
+        assert_eq!(Operation::of(Tid(6), None, &world), Operation::Thread(Tid(6)), "somebody who moves pages of others");
+        assert_eq!(Operation::of(Tid(7), None, &world), Operation::Fault);
+    }
 
     #[test]
     fn uses_of_a_call_have_names_of_their_own() {

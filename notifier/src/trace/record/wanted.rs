@@ -56,9 +56,6 @@ pub(super) struct Event {
     pub(super) filter: Option<&'static str>,
 }
 
-/// System calls by which a process changes another one's memory.
-const ON_OTHERS: [&str; 4] = ["process_madvise", "move_pages", "migrate_pages", "swapoff"];
-
 /// What the VM's threads do besides.
 const TASK: [&str; 4] =
     ["kvm/kvm_page_fault", "kvmmmu/kvm_mmu_set_spte", "kvmmmu/kvm_mmu_spte_requested", "kvmmmu/fast_page_fault"];
@@ -86,7 +83,7 @@ const MEMORY: [&str; 10] = [
 pub(super) fn events(frees: bool) -> Vec<Event> {
     let event = |name: String, source| Event { name, source, filter: None };
     let calls = Call::NAMES.iter().flat_map(|call| {
-        let source = if ON_OTHERS.contains(call) { Source::Memory } else { Source::Task };
+        let source = if Call::ON_OTHERS.contains(call) { Source::Memory } else { Source::Task };
         // A vCPU that enters the guest is not wanted. That it came back cannot be told from other calls' returns: it is one that
         // nobody called.
         let filter = (*call == "ioctl").then_some("cmd != 0xae80");
@@ -126,7 +123,7 @@ mod tests {
 
     #[test]
     fn calls_on_others_are_seen_in_all_processes() {
-        for ours in ON_OTHERS {
+        for ours in Call::ON_OTHERS {
             assert!(Call::named(ours).is_some(), "{ours}");
         }
         let source = |name| events(false).into_iter().find(|event| event.name == name).map(|event| event.source);

@@ -199,7 +199,9 @@ impl World {
         match event.what {
             What::Enter { call, args } => {
                 self.family.enters(tid, call);
-                self.threads.entry(tid).or_default().call = Some(InCall { call, args, event: *event });
+                let thread = self.threads.entry(tid).or_default();
+                thread.own |= !call.is_on_others();
+                thread.call = Some(InCall { call, args, event: *event });
                 if renews(call, &args) {
                     self.renewing.push(tid);
                     self.mirror.clear();
@@ -207,6 +209,7 @@ impl World {
             }
             What::Exit { call, ret } => {
                 let thread = self.threads.entry(tid).or_default();
+                thread.own |= !call.is_on_others();
                 let ended = thread.call.take().filter(|entered| entered.call == call);
                 self.effects.returned = ended.is_some();
                 self.family.returns(tid, call, ended.map(|entered| entered.args), ret);
@@ -215,6 +218,7 @@ impl World {
                     self.mirror.clear();
                 }
             }
+            What::Fault { .. } => self.threads.entry(tid).or_default().own = true,
             What::Unmap { start, end } => self.announce(event, start, end),
             What::RangeStart { start, end, .. } => {
                 if let Some(range) = pages_between(start, end) {

@@ -19,6 +19,9 @@ pub struct InCall {
 /// A thread.
 #[derive(Debug, Default)]
 pub struct Thread {
+    /// Whether it was seen in what is recorded of the VM's own threads only. Of others there are some events too: compaction announces
+    /// ranges as well, and whoever moves another process's pages calls something for it.
+    pub own: bool,
     /// The system call that it is in.
     pub call: Option<InCall>,
     /// Ranges that it has announced and not ended, where probes tell.
@@ -34,6 +37,6 @@ impl Thread {
 
     /// Forgets what could be wrong after events were lost.
     pub fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self { own: self.own, ..Self::default() };
     }
 }

@@ -41,6 +41,7 @@ pub(super) fn litmus(call: &Call<'_>, name: &str) -> Result<(LitmusReport, Optio
         accel: installed.accel,
         kernel: &kernel,
         program: &program,
+        extras: None,
         memory_bytes: options.machine.machine_memory.0,
         cpus: options.machine.cpus,
         nodes: options.machine.nodes,

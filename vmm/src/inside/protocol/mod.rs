@@ -6,12 +6,15 @@ mod base64;
 pub mod line;
 pub(super) mod request;
 mod symbols;
+mod trace;
 
 pub use line::{BadLine, Decoded, Decoder, Sender};
 pub use request::{BadRequest, LitmusText, Pair, Plan, RunRequest};
 pub use symbols::{Collector as SymbolsCollector, Error as SymbolsError, Packer};
+pub use trace::{Disturbance, TracePhase, TraceRequest};
 
 use crate::report::{RunReport, ScenarioResult, Verdict};
+use nostale_notifier::trace::profile::Profile;
 use serde::{Deserialize, Serialize};
 
 /// From the host to the guest.
@@ -28,6 +31,8 @@ pub enum Request {
     Run(RunRequest),
     /// Run scenarios one by one, with probes on the notifier. → [`Event::Reached`] for each, [`Event::ReachEnd`]
     Reach(RunRequest),
+    /// Start a command that makes a VM, and record it as a process that runs. → [`Event::Tracing`]…, [`Event::Traced`]
+    Trace(TraceRequest),
     /// The end. → [`Event::Bye`]
     PowerOff,
 }
@@ -78,6 +83,10 @@ pub enum Event {
     Reached(SiteReach),
     /// All scenarios were measured.
     ReachEnd,
+    /// How far a recording is; at least once a second, but for while it is read.
+    Tracing(TracePhase),
+    /// What a recording came to.
+    Traced(Box<Profile>),
     /// The machine powers off now.
     Bye,
 }
@@ -94,6 +103,7 @@ impl Event {
                 | Self::SymbolsEnd { .. }
                 | Self::Facts(_)
                 | Self::ReachEnd
+                | Self::Traced(_)
                 | Self::Bye
         )
     }
@@ -213,6 +223,8 @@ mod tests {
                 dropped: 1,
             }),
             Event::ReachEnd,
+            Event::Tracing(TracePhase::Recording { seconds: 1.5 }),
+            Event::Traced(Box::new(sample::profile())),
             Event::Bye,
         ]
     }
@@ -234,6 +246,6 @@ mod tests {
     fn each_request_has_its_last_event() {
         let last: Vec<_> = all().iter().filter(|event| event.is_final()).map(|event| format!("{event:?}")).collect();
         let names: Vec<_> = last.iter().map(|text| text.split([' ', '(']).next().unwrap_or_default()).collect();
-        assert_eq!(names, ["Pong", "Report", "Failed", "SymbolsEnd", "Facts", "ReachEnd", "Bye"]);
+        assert_eq!(names, ["Pong", "Report", "Failed", "SymbolsEnd", "Facts", "ReachEnd", "Traced", "Bye"]);
     }
 }

@@ -20,9 +20,9 @@ fn this_test_program_is_complete_and_starts_from_what_is_kept() {
 #[test]
 fn every_needed_library_is_in_the_directory_that_is_searched() {
     let program = Program::this().expect("it runs");
-    let mut archive = Archive::default();
-    program.install(&mut archive);
-    let entries = newc::read(&archive.finish());
+    let mut places = Places::of(newc::Archive::default());
+    program.install(Path::new("/init"), &mut places);
+    let entries = newc::read(&places.finish());
     let contents = |path: &str| entries.iter().find(|entry| entry.path == path).map(|entry| entry.contents.as_slice());
     let init = Elf::read(contents("init").expect("there")).expect("an ELF file");
     for name in &init.needed {
@@ -41,9 +41,9 @@ fn every_needed_library_is_in_the_directory_that_is_searched() {
 fn libraries_elsewhere_are_also_found_there() {
     let library = |name: &str, path: &str| Library { name: name.into(), path: path.into(), bytes: b"library".to_vec() };
     let libraries = vec![library("a.so.1", "/nix/store/a/lib/a.so.1.2"), library("b.so", "/usr/lib/x86_64-linux-gnu/b.so")];
-    let mut archive = Archive::default();
-    Program { executable: b"program".to_vec(), libraries }.install(&mut archive);
-    let entries = newc::read(&archive.finish());
+    let mut places = Places::of(newc::Archive::default());
+    Program { executable: b"program".to_vec(), libraries }.install(Path::new("/init"), &mut places);
+    let entries = newc::read(&places.finish());
     let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
     let before = |first: &str, then: &str| {
         let at = |path: &str| paths.iter().position(|known| *known == path).unwrap_or_else(|| panic!("{path} in {paths:?}"));
@@ -69,6 +69,27 @@ fn maps_name_files_with_code_once() {
 7ffe-7fff r-xp 00000000 00:00 0    [vdso]
 ";
     assert_eq!(mapped(maps), [PathBuf::from("/usr/bin/a program"), "/lib/libc.so.6".into()]);
+}
+
+#[test]
+fn loaders_list_files_in_two_ways() {
+    let list = "\
+\tlinux-vdso.so.1 (0x00007ffc)
+\tlibfdt.so.1 => /lib/x86_64-linux-gnu/libfdt.so.1 (0x00007f12)
+\tlibgone.so => not found
+\tlibodd.so => /opt/with (brackets)/libodd.so (0x00007f12)
+\t/lib64/ld-linux-x86-64.so.2 (0x00007f12)
+";
+    let found = ["/lib/x86_64-linux-gnu/libfdt.so.1", "/opt/with (brackets)/libodd.so", "/lib64/ld-linux-x86-64.so.2"];
+    assert_eq!(loaded(list), found.map(PathBuf::from));
+}
+
+#[test]
+fn a_loader_says_of_a_program_what_a_process_that_runs_it_shows() {
+    let this = Program::this().expect("it runs");
+    let path = std::env::current_exe().expect("it runs");
+    let names = |program: &Program| program.libraries.iter().map(|library| library.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&Program::at(&path).expect("complete")), names(&this));
 }
 
 #[test]

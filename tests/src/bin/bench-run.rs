@@ -58,6 +58,7 @@ fn config(pages: u64) -> Config {
         until_violation: false,
         storm_round: false,
         layout: Some(Layout::Plain),
+        told: None,
     }
 }
 

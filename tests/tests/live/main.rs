@@ -38,6 +38,7 @@ impl Bench {
             until_violation: false,
             storm_round: false,
             layout: None,
+            told: None,
         }
     }
 }

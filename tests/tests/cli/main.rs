@@ -13,6 +13,7 @@ mod matrix;
 mod refusals;
 mod report;
 mod settings;
+mod trace;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use nostale_vmm::host::facts::Facts;
@@ -199,6 +200,7 @@ fn main() -> ExitCode {
         forms::trials(&bench),
         matrix::trials(),
         settings::trials(&bench),
+        trace::trials(&bench),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

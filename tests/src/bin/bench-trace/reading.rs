@@ -2,11 +2,7 @@
 
 use super::{Options, run};
 use nostale_notifier::trace::Reading;
-use nostale_tests::{
-    measured::measured,
-    median::median,
-    peer::missing,
-};
+use nostale_tests::{measured::measured, median::median, peer::missing};
 use nostale_vmm::trace::{
     export::{RECORDING, trace_dat},
     profile_of,

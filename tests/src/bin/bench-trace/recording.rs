@@ -40,7 +40,12 @@ pub(super) fn bench(program: &Path, dir: &Path, rounds: u16) -> Result<(), Box<d
         }
         all.extend_from_slice(&writes);
         every += lost;
-        println!("  {scenario:10} {:>22} {:>22} {:12.0} {lost:8}", spread(&mut writes), spread(&mut operations), median(&mut events));
+        println!(
+            "  {scenario:10} {:>22} {:>22} {:12.0} {lost:8}",
+            spread(&mut writes),
+            spread(&mut operations),
+            median(&mut events)
+        );
     }
     println!("  {:10} {:>22} {:>22} {:>12} {every:8}", "all", spread(&mut all), "", "");
     Ok(())

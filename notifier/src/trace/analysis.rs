@@ -223,6 +223,7 @@ impl Analysis {
             seconds,
             events,
             by_kind,
+            missing: self.head.missing,
             lost,
             truncated: truncated.map(str::to_owned),
             rules,

@@ -4,6 +4,7 @@
 use super::head::Mmu;
 use crate::{Hva, event::Tsc};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Version of this schema.
 pub const VERSION: u32 = 1;
@@ -43,6 +44,9 @@ pub struct Profile {
     pub events: u64,
     /// The same by kind, most frequent first.
     pub by_kind: Vec<KindCount>,
+    /// Events that were wanted, and why they were not recorded.
+    #[serde(default)]
+    pub missing: BTreeMap<String, String>,
     /// Events that are missing, by CPU; none if nothing was lost.
     pub lost: Vec<LostOnCpu>,
     /// Why the recording ends before its end, if it does.

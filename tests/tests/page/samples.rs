@@ -177,6 +177,7 @@ pub(crate) fn profile(kernel: &str, operations: u64, flushes_twice: bool) -> Pro
         seconds: 2.0,
         events: 12_345,
         by_kind: vec![KindCount { name: "kvm/kvm_page_fault".to_owned(), events: 12_345 }],
+        missing: std::collections::BTreeMap::new(),
         lost: vec![LostOnCpu { cpu: 1, events: 7 }],
         truncated: None,
         rules: vec![

@@ -12,6 +12,7 @@
 //! events of one batch are not independent and batches nearly are: it is tested on batches, corrected for all that was tested, and it
 //! decides nothing, because the load of a host moves frequencies and times as well as a change of the kernel does.
 
+mod conclude;
 mod diff;
 mod environment;
 pub mod order;

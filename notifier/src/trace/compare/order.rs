@@ -229,8 +229,11 @@ mod tests {
     use super::{Stage::*, *};
     use crate::trace::compare::sample::MREMAP;
 
-    /// What an order fails, where everything can be seen.
-    fn failed(order: &[Stage]) -> Vec<(Stage, Stage, Failing)> {
+    /// What an order fails.
+    type Failed = (Stage, Stage, Failing);
+
+    /// All of it, where everything can be seen.
+    fn failed(order: &[Stage]) -> Vec<Failed> {
         let failing = RELEVANT.iter().filter_map(|pair| Some((pair.before, pair.after, pair.fails(order, |_| true)?)));
         failing.collect()
     }
@@ -251,7 +254,7 @@ mod tests {
     #[test]
     fn what_stands_in_the_wrong_place_is_named() {
         use Failing::{Late, Missing};
-        let cases: [(&[Stage], &[(Stage, Stage, Failing)]); 9] = [
+        let cases: [(&[Stage], &[Failed]); 9] = [
             (&[SetMigration, Start, Begin, Zap, KvmFlush, End], &[(Start, SetMigration, Late), (Begin, SetMigration, Late)]),
             (&[SetMigration], &[(Start, SetMigration, Missing)]),
             (&[Start, Zap, Begin, KvmFlush, End], &[(Begin, Zap, Late)]),

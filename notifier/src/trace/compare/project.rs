@@ -71,7 +71,7 @@ pub(super) fn occurs(profile: &Profile, stage: Stage) -> bool {
 
 /// Why a stage may be seen by one and not by the other.
 fn source_differs(stage: Stage, a: &Profile, b: &Profile) -> Option<String> {
-    let probes = || (a.probes != b.probes).then(|| "only one of the two has probes, which show it".to_owned());
+    let probes = || (a.probes != b.probes).then(|| "only one of the two has probes for it".to_owned());
     let mmu = || (a.mmu != b.mmu).then(|| "the two kinds of secondary MMU show entries in different ways".to_owned());
     match stage {
         Stage::Begin | Stage::KvmFlush | Stage::End => probes(),

@@ -79,6 +79,7 @@ pub(super) fn profile(operations: Vec<OperationProfile>) -> Profile {
         seconds: 10.0,
         events: 1000,
         by_kind: Vec::new(),
+        missing: std::collections::BTreeMap::new(),
         lost: Vec::new(),
         truncated: None,
         rules: vec![rule("announced", RuleState::Held)],

@@ -206,7 +206,7 @@ fn a_time_that_doubles_is_found() {
     let time = &comparison.operations[0].latencies[0];
     assert_eq!((time.change, time.evidence.confident, time.magnitude()), (LatencyChange::Longer, true, Magnitude::Large));
     let (low, high) = (time.ratio_low.expect("low"), time.ratio_high.expect("high"));
-    assert!(1.8 < low && low <= 2.0 && 2.0 <= high && high < 2.2, "{time:?}");
+    assert!((1.8..=2.0).contains(&low) && (2.0..2.2).contains(&high), "{time:?}");
     let back = compared(&of(6000, 64), &of(3000, 64));
     let time = &back.operations[0].latencies[0];
     assert_eq!((time.change, time.cliffs_delta), (LatencyChange::Shorter, -1.0));

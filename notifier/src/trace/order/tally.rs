@@ -11,7 +11,7 @@ use crate::{
     event::Tsc,
     trace::{
         event::KernelEvent,
-        profile::{OperationProfile, Signature, Stage},
+        profile::{BATCHES, OperationProfile, Signature, Stage},
     },
 };
 use rustc_hash::FxHashMap;
@@ -110,8 +110,9 @@ impl Tally {
     /// Everything, most frequent first: operations of the same name are one.
     #[must_use]
     pub fn finish(mut self, threads: &BTreeMap<i32, String>) -> (Vec<OperationProfile>, Vec<Shown>) {
-        let last = self.cut.part(self.latest);
-        let cut = self.cut;
+        self.cut.part(self.latest);
+        // Whatever time is left of the last parts is empty: a reader need not know how many were filled.
+        let (cut, last) = (self.cut, BATCHES - 1);
         let mut named: BTreeMap<String, Named> = BTreeMap::new();
         let mut shown = Vec::new();
         let mut operations: Vec<_> = self.operations.into_iter().collect();

@@ -1,7 +1,7 @@
 //! Nothing is installed for a range while its invalidation is in progress.
 
 use super::{About, Broken, Findings, Rule};
-use crate::trace::{event::KernelEvent, kind::Kind, world::World};
+use crate::trace::{event::KernelEvent, head::Mmu, kind::Kind, world::World};
 
 static ABOUT: About = About {
     name: "in-progress",
@@ -10,10 +10,10 @@ static ABOUT: About = About {
               (include/linux/kvm_host.h, mmu_invalidate_retry_gfn; until Linux 6.7 mmu_invalidate_retry_hva)",
     kinds: &[Kind::Set, Kind::Changed],
     asks: |sight| {
-        sight
-            .needs("invalidate_begin")
-            .and_then(|()| sight.needs("invalidate_end"))
-            .map_err(|_| "where an invalidation begins and ends for KVM is seen by probes only".to_owned())
+        let begins = sight.has("invalidate_begin") || sight.has("slot_unmap") || sight.mmu == Mmu::Tdp;
+        let ends = sight.has("range_end") || sight.has("invalidate_end");
+        let why = "where an invalidation begins and ends for KVM is seen by probes only";
+        if begins && ends { Ok(()) } else { Err(why.to_owned()) }
     },
 };
 
@@ -33,7 +33,10 @@ impl Rule for InProgress {
         }
         let Some(range) = entry.range() else { return };
         let Some(window) = world.windows.iter().find(|window| window.range.overlaps(range)) else {
-            return found.holds();
+            // It says nothing before anything was ever in progress.
+            return if world.windows_seen > 0 {
+                found.holds()
+            };
         };
         found.breaks(event.at.tsc, || Broken {
             what: format!(

@@ -68,6 +68,11 @@ pub struct World {
     pub openings: Vec<Opening>,
     /// Invalidations that KVM has in progress, where probes tell.
     pub windows: Vec<Window>,
+    /// How many there were.
+    pub windows_seen: u64,
+    /// Whether probes tell where a range ends, and where KVM ends it.
+    ends_seen: bool,
+    kvm_ends_seen: bool,
     /// Pages under migration, by page number.
     pub migrating: FxHashMap<u64, Migrating>,
     /// Calls under way after which nothing that was known need be true.
@@ -84,6 +89,7 @@ impl World {
     #[must_use]
     pub fn new(head: &Head) -> Self {
         let (mmu, pid) = (head.mmu, head.pid);
+        let has = |name: &str| head.formats.iter().any(|format| format.name == name);
         Self {
             mmu,
             slots: Slots::default(),
@@ -92,6 +98,9 @@ impl World {
             family: Family::new(pid.map(Tid)),
             openings: Vec::new(),
             windows: Vec::new(),
+            windows_seen: 0,
+            ends_seen: has("nostale_trace/range_end"),
+            kvm_ends_seen: has("nostale_trace/invalidate_end"),
             migrating: FxHashMap::default(),
             renewing: Vec::new(),
             unsure_until: Tsc::default(),
@@ -214,19 +223,14 @@ impl World {
             }
             What::RangeEnd { start, end, .. } => {
                 if let Some(range) = pages_between(start, end) {
-                    let thread = self.threads.entry(tid).or_default();
-                    thread.end(range);
-                    thread.ending = Some(range);
+                    self.threads.entry(tid).or_default().end(range);
+                    self.over(tid, Some(range));
                 }
             }
-            What::Begin { .. } => self.begin(tid),
-            What::End { .. } => {
-                let ending = self.threads.get_mut(&tid).and_then(|thread| thread.ending.take());
-                let of = |window: &Window| window.tid == tid && ending.is_none_or(|range| window.range == range);
-                if let Some(at) = self.windows.iter().rposition(of) {
-                    self.windows.remove(at);
-                }
-            }
+            // KVM zaps when it has taken note, and under the same lock.
+            What::Begin { .. } | What::SlotUnmap { .. } => self.begin(tid),
+            // Where the end of the range was not seen, which comes before it.
+            What::End { .. } if !self.ends_seen => self.over(tid, None),
             What::Set { .. } | What::Changed { .. } => self.install(event),
             What::FastFault { sptep, new, .. } => {
                 self.mirror.permit(Key::shadow(sptep), new.is_writable());
@@ -261,9 +265,24 @@ impl World {
         self.openings.push(Opening { range, event: *event, begun: false, zapped: 0, flushed: false });
     }
 
+    /// The invalidation of a range, or the latest of a thread, is not in progress any more, or may be over any moment.
+    fn over(&mut self, tid: Tid, range: Option<HvaRange>) {
+        let of = |window: &Window| window.tid == tid && range.is_none_or(|range| window.range == range);
+        if let Some(at) = self.windows.iter().rposition(of) {
+            self.windows.remove(at);
+        }
+    }
+
     fn begin(&mut self, tid: Tid) {
-        let Some(opening) = self.openings.iter_mut().find(|opening| opening.event.at.tid == tid) else { return };
+        let Some(opening) = self.openings.iter_mut().find(|opening| opening.event.at.tid == tid && !opening.begun) else {
+            return;
+        };
         opening.begun = true;
+        if !self.ends_seen && !self.kvm_ends_seen {
+            // Nobody would say when it is over.
+            return;
+        }
+        self.windows_seen += 1;
         self.windows.push(Window { tid, range: opening.range, event: opening.event });
         if self.mmu == Mmu::Shadow {
             let range = opening.range;
@@ -284,6 +303,7 @@ impl World {
             if let Some(opening) = self.openings.iter_mut().find(|opening| opening.event.at.tid == event.at.tid) {
                 opening.zapped += 1;
                 opening.flushed = false;
+                self.begin(event.at.tid);
             }
         }
         if self.renewing.is_empty()

@@ -23,8 +23,6 @@ pub struct Thread {
     pub call: Option<InCall>,
     /// Ranges that it has announced and not ended, where probes tell.
     pub ranges: Vec<(HvaRange, KernelEvent)>,
-    /// The range that it is about to end.
-    pub ending: Option<HvaRange>,
 }
 
 impl Thread {

@@ -109,8 +109,16 @@ fn differences(comparison: &Comparison, width: usize) -> Vec<String> {
         let text = format!("{} in A, {} in B: {}", one.a, one.b, one.means);
         hanging(&format!("{}: ", one.what), &text, width)
     });
+    // Stages that are left out for the same reason, in one line.
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for one in &comparison.projected {
+        match reasons.iter_mut().find(|(why, _)| *why == one.why) {
+            Some((_, stages)) => stages.push(one.stage.name()),
+            None => reasons.push((&one.why, vec![one.stage.name()])),
+        }
+    }
     let projected =
-        comparison.projected.iter().flat_map(|one| hanging("left out: ", &format!("{}: {}", one.stage.name(), one.why), width));
+        reasons.iter().flat_map(|(why, stages)| hanging("left out: ", &format!("{}: {why}", stages.join(", ")), width));
     one.chain(projected).collect()
 }
 
@@ -120,8 +128,8 @@ fn rules(comparison: &Comparison, width: usize, color: bool) -> Vec<String> {
     let mut lines: Vec<String> = changed.iter().flat_map(|rule| changed_rule(rule, width, color)).collect();
     let with = |state: RuleState| same.iter().filter(|rule| rule.a.or(rule.b) == Some(state)).count();
     let counts = [(RuleState::Held, "held"), (RuleState::Broken, "broken"), (RuleState::NotAsked, "not asked")];
-    let counts = counts.into_iter().filter_map(|(state, word)| (with(state) > 0).then(|| format!("{} {word}", with(state))));
-    let counts = counts.collect::<Vec<_>>().join(", ");
+    let counts = counts.map(|(state, word)| (with(state), word)).into_iter().filter(|(count, _)| *count > 0);
+    let counts = counts.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ");
     if !counts.is_empty() {
         lines.extend(hanging("rules: ", &format!("{counts} on both sides"), width));
     }

@@ -1,5 +1,5 @@
 //! What two recordings of a kernel's invalidations differ in, for people and programs. The JSON schema is
-//! [`Comparison`](nostale_notifier::trace::compare::Comparison).
+//! [`Comparison`].
 
 mod forms;
 mod human;

@@ -83,7 +83,7 @@ pub(super) fn come_and_gone(comparison: &Comparison, width: usize, color: bool) 
         return Vec::new();
     }
     rows.sort_by_key(|(_, order)| (!order.relevant, order.change != OrderChange::New, !order.evidence.confident));
-    let explanation = "how many invalidations have them; p: that so many slices of one recording alone have it by chance";
+    let explanation = "how many invalidations have them; p is the chance of that with no difference, - too few to tell";
     let mut lines = title("Orders that are new or gone", explanation, width, color);
     let kinds = [NAME, Column::Number, Column::Number, Column::Number, Column::Text(10)];
     let mut table = columns(kinds, &["order", "A", "B", "p", ""], color);

@@ -89,6 +89,7 @@ fn profile(kernel: &str, breaks: u64, operations: Vec<OperationProfile>) -> Prof
         seconds: 30.0,
         events: 1_000_000,
         by_kind: Vec::new(),
+        missing: std::collections::BTreeMap::new(),
         lost: Vec::new(),
         truncated: None,
         rules: vec![
@@ -161,7 +162,7 @@ fn people_see_the_verdict_first_and_nothing_is_too_wide() {
         "end stands between zap and kvm-flush: the invalidation was over",
         "only in A: munmap (3)",
         "only in B: kcompactd",
-        "3 operations: 2 orders new, 1 gone, ",
+        "3 operations: 2 orders new, 1 gone, 3 shares and 1 time moved",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
@@ -194,7 +195,7 @@ fn what_qualifies_comes_before_what_it_qualifies() {
         "mmu: tdp in A, shadow in B",
         "probes: no in A, yes in B",
         "lost events: no in A, 12000 in B",
-        "left out: begin: A never",
+        "left out: begin, kvm-flush, end: A never",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }

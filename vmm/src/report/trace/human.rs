@@ -109,7 +109,11 @@ fn warnings(profile: &Profile) -> Vec<String> {
     let cpus: Vec<_> = profile.lost.iter().map(|lost| format!("{} on CPU {}", lost.events, lost.cpu)).collect();
     let lost = (lost > 0).then(|| format!("{lost} events were lost ({}): around them nothing was asked", cpus.join(", ")));
     let truncated = profile.truncated.as_ref().map(|why| format!("the recording breaks off: {}", clean(why)));
-    lost.into_iter().chain(truncated).collect()
+    // Every recording on a host that permits no probes lacks them all: the rules say what that means.
+    let probes = |name: &str| name.starts_with("nostale_trace/");
+    let missing = profile.missing.iter().filter(|(name, _)| profile.probes || !probes(name));
+    let missing = missing.map(|(name, why)| format!("not recorded: {} ({})", clean(name), clean(why)));
+    lost.into_iter().chain(truncated).chain(missing).collect()
 }
 
 fn rules(profile: &Profile, width: usize, color: bool) -> Vec<String> {

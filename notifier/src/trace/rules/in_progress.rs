@@ -26,9 +26,9 @@ impl Rule for InProgress {
     }
 
     fn event(&mut self, event: &KernelEvent, world: &World, found: &mut Findings) {
-        let Some((key, entry)) = world.installs(event) else { return };
+        let Some((key, entry)) = world.coming() else { return };
         // A change of what is there (write access, the accessed bit, a huge page that is split) brings no translation back.
-        if world.mirror.get(key).is_some_and(|old| old.pfn == entry.pfn) {
+        if world.mirror.get(*key).is_some_and(|old| old.pfn == entry.pfn) {
             return;
         }
         let Some(range) = entry.range() else { return };

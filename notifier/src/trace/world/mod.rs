@@ -81,6 +81,7 @@ pub struct World {
     unsure_until: Tsc,
     /// How long that is after events were lost: a second, in ticks.
     grace: u64,
+    coming: Option<(Key, Entry)>,
     effects: Effects,
 }
 
@@ -105,6 +106,7 @@ impl World {
             renewing: Vec::new(),
             unsure_until: Tsc::default(),
             grace: head.hertz as u64,
+            coming: None,
             effects: Effects::default(),
         }
     }
@@ -160,9 +162,18 @@ impl World {
         self.mirror.clear();
     }
 
-    /// The entry that an event installs, if it is one of this VM.
+    /// The entry that the next event installs, if it is one of this VM: several rules want to know.
     #[must_use]
-    pub fn installs(&self, event: &KernelEvent) -> Option<(Key, Entry)> {
+    pub const fn coming(&self) -> Option<&(Key, Entry)> {
+        self.coming.as_ref()
+    }
+
+    /// `event` is the next.
+    pub(super) fn expect(&mut self, event: &KernelEvent) {
+        self.coming = self.installs(event);
+    }
+
+    fn installs(&self, event: &KernelEvent) -> Option<(Key, Entry)> {
         let (key, gfn, spte, level) = match event.what {
             // The TDP MMU says it for a second time with this; entries for guests of guests, which are shadowed, it leaves out.
             What::Set { gfn, spte, sptep, level } if self.mmu == Mmu::Shadow => (Key::shadow(sptep), gfn, spte, level),
@@ -307,7 +318,7 @@ impl World {
             }
         }
         if self.renewing.is_empty()
-            && let Some((key, entry)) = self.installs(event)
+            && let Some((key, entry)) = self.coming.take()
         {
             self.mirror.insert(key, entry);
             self.effects.installed = Some(entry);

@@ -83,6 +83,7 @@ pub fn main(scenarios: &[(&str, &str)]) -> ExitCode {
         until_violation: false,
         storm_round: false,
         layout: None,
+        told: None,
     };
     // Without it host settings stay as they are, and what needs them is skipped or says so.
     let knobs = Knobs::open(Knobs::default_dir()).ok();

@@ -133,6 +133,7 @@ impl Analysis {
             }
             self.world.close(event.at.tid);
         }
+        self.world.expect(event);
         for n in &self.by_kind[kind as usize] {
             let asked = &mut self.rules[*n];
             asked.rule.event(event, &self.world, &mut asked.found);

@@ -58,6 +58,7 @@ fn config(pages: u64) -> Config {
         until_violation: false,
         storm_round: false,
         layout: Some(Layout::Plain),
+        told: None,
     }
 }
 
@@ -69,8 +70,13 @@ fn guest_writes() -> Result<(), Box<dyn Error>> {
     let roles: Vec<_> = (0..VCPUS).map(|n| Role { program: Program::Storm, seed: n as u64, arena: layout::ARENA }).collect();
     let system = System::new(pages, &roles)?;
     let slots = [Slot::home(Gpa::new(layout::ARENA), &arena)];
-    let mut machine =
-        Machine::new(&MachineConfig { system: &system, slots: &slots, privilege: Privilege::User, demands: Demands::default() })?;
+    let mut machine = Machine::new(&MachineConfig {
+        system: &system,
+        slots: &slots,
+        privilege: Privilege::User,
+        demands: Demands::default(),
+        told: None,
+    })?;
     let observer: Arc<dyn Observer> = Arc::new(Nobody);
     machine.start(&observer)?;
     let writes = || system.all_vcpus().map(|vcpu| vcpu.counts.write_visits.load(Relaxed)).sum::<u64>();

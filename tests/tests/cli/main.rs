@@ -13,6 +13,7 @@ mod matrix;
 mod refusals;
 mod report;
 mod settings;
+mod trace;
 mod trace_kernel;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -201,6 +202,7 @@ fn main() -> ExitCode {
         matrix::trials(),
         trace_kernel::trials(),
         settings::trials(&bench),
+        trace::trials(&bench),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

@@ -50,8 +50,13 @@ fn start(arenas: &[u64]) -> Result<Rig, Failed> {
     let roles: Vec<_> = arenas.iter().map(|&arena| Role { program: Program::Storm, seed: 1, arena }).collect();
     let system = System::new(PAGES, &roles)?;
     let slots = [Slot::home(Gpa::new(layout::ARENA), &arena)];
-    let mut machine =
-        Machine::new(&MachineConfig { system: &system, slots: &slots, privilege: Privilege::User, demands: Demands::default() })?;
+    let mut machine = Machine::new(&MachineConfig {
+        system: &system,
+        slots: &slots,
+        privilege: Privilege::User,
+        demands: Demands::default(),
+        told: None,
+    })?;
     let observer: Arc<dyn Observer> = Arc::new(Nobody);
     machine.start(&observer)?;
     Ok(Rig { machine, system, arena })
@@ -197,7 +202,8 @@ fn impossible_vcpu_counts() -> Result<(), Failed> {
         _ => return Err("0 vCPUs were accepted".into()),
     }
     let system = System::new(PAGES, &vec![Role { program: Program::Storm, seed: 1, arena: layout::ARENA }; 24])?;
-    let config = MachineConfig { system: &system, slots: &[], privilege: Privilege::User, demands: Demands::default() };
+    let config =
+        MachineConfig { system: &system, slots: &[], privilege: Privilege::User, demands: Demands::default(), told: None };
     match Machine::new(&config) {
         Ok(machine) => Ok(machine.join(BOUND)?),
         Err(MachineError::Vcpus(_)) => Err("24 vCPUs are possible".into()),

@@ -6,6 +6,7 @@ mod operations;
 mod oracles;
 mod storm;
 mod suspend;
+mod trace;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use nostale_vmm::{
@@ -38,6 +39,7 @@ impl Bench {
             until_violation: false,
             storm_round: false,
             layout: None,
+            told: None,
         }
     }
 }
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         operations::trials(&bench),
         storm::trials(&bench),
         suspend::trials(&bench),
+        trace::trials(&bench),
     ];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&arguments, trials).exit_code()

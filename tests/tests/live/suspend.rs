@@ -51,6 +51,7 @@ impl Rig {
             slots: &slots,
             privilege: Privilege::User,
             demands: Demands::default(),
+            told: None,
         })?)
     }
 

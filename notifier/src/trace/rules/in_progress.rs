@@ -1,7 +1,12 @@
 //! Nothing is installed for a range while its invalidation is in progress.
 
 use super::{About, Broken, Findings, Rule};
-use crate::trace::{event::KernelEvent, head::Mmu, kind::Kind, world::World};
+use crate::trace::{
+    event::KernelEvent,
+    head::Mmu,
+    kind::Kind,
+    world::{Window, World},
+};
 
 static ABOUT: About = About {
     name: "in-progress",
@@ -26,13 +31,16 @@ impl Rule for InProgress {
     }
 
     fn event(&mut self, event: &KernelEvent, world: &World, found: &mut Findings) {
-        let Some((key, entry)) = world.installs(event) else { return };
+        let Some((key, entry)) = world.coming() else { return };
         // A change of what is there (write access, the accessed bit, a huge page that is split) brings no translation back.
-        if world.mirror.get(key).is_some_and(|old| old.pfn == entry.pfn) {
+        if world.mirror.get(*key).is_some_and(|old| old.pfn == entry.pfn) {
             return;
         }
         let Some(range) = entry.range() else { return };
-        let Some(window) = world.windows.iter().find(|window| window.range.overlaps(range)) else {
+        // What is larger than the range may come: KVM asks whether the page that a guest wants is in it. Whoever changes only a part of
+        // what is mapped as one takes that apart first, and announces all of it (mm/huge_memory.c, __split_huge_pmd).
+        let covers = |window: &&Window| window.range.start() <= range.start() && range.end() <= window.range.end();
+        let Some(window) = world.windows.iter().find(covers) else {
             // It says nothing before anything was ever in progress.
             return if world.windows_seen > 0 {
                 found.holds()

@@ -21,8 +21,8 @@ impl Rule for InstalledOver {
     }
 
     fn event(&mut self, event: &KernelEvent, world: &World, found: &mut Findings) {
-        let Some((key, entry)) = world.installs(event) else { return };
-        let Some(old) = world.mirror.get(key).filter(|old| old.gfn == entry.gfn && old.level == entry.level && !old.doubtful)
+        let Some((key, entry)) = world.coming() else { return };
+        let Some(old) = world.mirror.get(*key).filter(|old| old.gfn == entry.gfn && old.level == entry.level && !old.doubtful)
         else {
             return found.holds();
         };

@@ -24,9 +24,9 @@ impl Rule for Migrating {
         if world.migrating.is_empty() {
             return;
         }
-        let Some((key, entry)) = world.installs(event) else { return };
+        let Some((key, entry)) = world.coming() else { return };
         let Some(hva) = entry.hva else { return };
-        if world.mirror.get(key).is_some_and(|old| old.pfn == entry.pfn) {
+        if world.mirror.get(*key).is_some_and(|old| old.pfn == entry.pfn) {
             return;
         }
         let Some(migrating) = world.migrating(hva) else { return found.holds() };

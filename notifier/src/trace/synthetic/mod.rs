@@ -212,25 +212,65 @@ impl Filling {
     }
 }
 
+/// A recording that is being made up, item by item: what is in memory is what lies between two watermarks.
+pub struct Made<W> {
+    pages: Pages,
+    writer: Writer<W>,
+    /// Items since the last watermark, and when the latest of them was.
+    held: usize,
+    latest: Tsc,
+}
+
+impl<W> std::fmt::Debug for Made<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Made").field("latest", &self.latest).finish_non_exhaustive()
+    }
+}
+
+impl<W: Write> Made<W> {
+    /// Begins one. Its formats are those of the head, see [`head`].
+    pub fn begin(sink: W, head: &Head) -> io::Result<Self> {
+        Ok(Self { pages: Pages::new(head)?, writer: Writer::new(sink, head)?, held: 0, latest: Tsc(0) })
+    }
+
+    /// What happened next; they come in order of time.
+    pub fn item(&mut self, item: &Item) -> io::Result<()> {
+        match item {
+            Item::Event(event) => self.pages.event(event)?,
+            Item::Primary(sample) => self.writer.primary(sample)?,
+            Item::Slots { tsc, slots } => self.writer.slots(*tsc, slots)?,
+            Item::Lost { until, cpu, events, .. } => self.pages.lose(*cpu, *until, *events),
+        }
+        self.latest = item.tsc();
+        self.held += 1;
+        if self.held == CYCLE { self.cycle() } else { Ok(()) }
+    }
+
+    fn cycle(&mut self) -> io::Result<()> {
+        self.held = 0;
+        self.pages.flush(&mut self.writer)?;
+        // those of the same time may be in the next cycle
+        self.writer.watermark(self.latest)
+    }
+
+    /// Ends it.
+    pub fn finish(mut self, tail: &Tail) -> io::Result<W> {
+        if self.held > 0 {
+            self.cycle()?;
+        }
+        self.writer.finish(tail)
+    }
+}
+
 /// Writes a recording of these items, in order of time, however they stand here. Its formats are those of the head, see [`head`].
 pub fn write<W: Write>(sink: W, head: &Head, items: &[Item], tail: &Tail) -> io::Result<W> {
-    let (mut pages, mut writer) = (Pages::new(head)?, Writer::new(sink, head)?);
+    let mut made = Made::begin(sink, head)?;
     let mut sorted: Vec<_> = items.iter().collect();
     sorted.sort_by_key(|item| item.tsc());
-    for cycle in sorted.chunks(CYCLE) {
-        for item in cycle {
-            match item {
-                Item::Event(event) => pages.event(event)?,
-                Item::Primary(sample) => writer.primary(sample)?,
-                Item::Slots { tsc, slots } => writer.slots(*tsc, slots)?,
-                Item::Lost { until, cpu, events, .. } => pages.lose(*cpu, *until, *events),
-            }
-        }
-        pages.flush(&mut writer)?;
-        // those of the same time may be in the next cycle
-        writer.watermark(cycle.last().map_or(Tsc(0), |item| item.tsc()))?;
+    for item in sorted {
+        made.item(item)?;
     }
-    writer.finish(tail)
+    made.finish(tail)
 }
 
 /// The same in memory, with a [`head`] that knows all events.

@@ -10,7 +10,7 @@ use crate::{
     trace::event::{Gfn, KernelEvent},
 };
 use rustc_hash::FxHashMap;
-use std::collections::BTreeSet;
+use std::{collections::hash_map, slice};
 
 /// What tells an entry from all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,8 +83,68 @@ pub(super) const fn pages_of(level: u8) -> u64 {
     }
 }
 
-/// Entries of one level, by a page number and their key.
-type Index = BTreeSet<(u64, Key)>;
+/// What lies at one place: nearly always one entry.
+#[derive(Debug)]
+enum Keys {
+    One(Key),
+    More(Vec<Key>),
+}
+
+impl Keys {
+    const fn all(&self) -> &[Key] {
+        match self {
+            Self::One(key) => slice::from_ref(key),
+            Self::More(keys) => keys.as_slice(),
+        }
+    }
+}
+
+/// Entries of one level, by the number of their first page. Nearly every question is of one page, which a tree would answer more slowly.
+#[derive(Debug, Default)]
+struct Index(FxHashMap<u64, Keys>);
+
+impl Index {
+    fn insert(&mut self, page: u64, key: Key) {
+        match self.0.entry(page) {
+            hash_map::Entry::Vacant(free) => _ = free.insert(Keys::One(key)),
+            hash_map::Entry::Occupied(mut held) => match held.get_mut() {
+                Keys::More(keys) => keys.push(key),
+                Keys::One(one) => {
+                    let both = vec![*one, key];
+                    held.insert(Keys::More(both));
+                }
+            },
+        }
+    }
+
+    fn remove(&mut self, page: u64, key: Key) {
+        let hash_map::Entry::Occupied(mut held) = self.0.entry(page) else { return };
+        let left = match held.get_mut() {
+            Keys::One(one) => (*one != key).then_some(*one),
+            Keys::More(keys) => {
+                keys.retain(|other| *other != key);
+                if keys.len() > 1 {
+                    return;
+                }
+                keys.first().copied()
+            }
+        };
+        match left {
+            Some(one) => _ = held.insert(Keys::One(one)),
+            None => _ = held.remove(),
+        }
+    }
+
+    /// All from the page `from`, of which every `step`th can have something, up to `end`.
+    fn between(&self, from: u64, end: u64, step: u64) -> impl Iterator<Item = Key> + '_ {
+        // Whichever is less: a look at each page, or one at everything there is.
+        let few = end.saturating_sub(from).div_ceil(step) <= self.0.len() as u64;
+        let each = few.then(|| (from..end).step_by(step as usize)).into_iter().flatten().filter_map(|page| self.0.get(&page));
+        let all = (!few).then(|| self.0.iter()).into_iter().flatten();
+        let all = all.filter(move |(page, _)| (from..end).contains(*page)).map(|(_, keys)| keys);
+        each.chain(all).flat_map(Keys::all).copied()
+    }
+}
 
 /// All entries.
 #[derive(Debug, Default)]
@@ -94,6 +154,8 @@ pub struct Mirror {
     by_hva: [Index; 3],
     /// By frame, for each level; only where somebody asks for it.
     by_pfn: Option<[Index; 3]>,
+    /// Those that are about to go.
+    going: Vec<Key>,
 }
 
 const fn slot(level: u8) -> usize {
@@ -104,12 +166,18 @@ const fn slot(level: u8) -> usize {
     }
 }
 
+/// The first page of the block that a page is in, of those that entries of this level map.
+const fn block(page: u64, level: u8) -> u64 {
+    page & !(pages_of(level) - 1)
+}
+
 /// The keys in `index` whose pages meet `pages` pages from `first`.
 fn meeting(index: &[Index; 3], first: u64, pages: u64) -> impl Iterator<Item = Key> + '_ {
-    index.iter().zip([1, 2, 3]).filter(|(index, _)| !index.is_empty()).flat_map(move |(index, level)| {
-        let from = first & !(pages_of(level) - 1);
-        index.range((from, Key(0))..(first.saturating_add(pages), Key(0))).map(|(_, key)| *key)
-    })
+    index
+        .iter()
+        .zip([1, 2, 3])
+        .filter(|(index, _)| !index.0.is_empty())
+        .flat_map(move |(index, level)| index.between(block(first, level), first.saturating_add(pages), pages_of(level)))
 }
 
 impl Mirror {
@@ -138,36 +206,37 @@ impl Mirror {
 
     /// Puts one in, in place of whatever was there.
     pub fn insert(&mut self, key: Key, entry: Entry) {
-        if let Some(old) = self.entries.get_mut(&key)
-            && old.hva == entry.hva
-            && old.pfn == entry.pfn
-            && old.level == entry.level
-        {
-            *old = entry;
-            return;
+        if let Some(old) = self.entries.insert(key, entry) {
+            if old.hva == entry.hva && old.pfn == entry.pfn && old.level == entry.level {
+                return;
+            }
+            self.leave(key, &old);
         }
-        self.remove(key);
         let level = slot(entry.level);
         if let Some(hva) = entry.hva {
-            self.by_hva[level].insert((hva.get() >> PAGE_SHIFT, key));
+            self.by_hva[level].insert(block(hva.get() >> PAGE_SHIFT, entry.level), key);
         }
         if let Some(by_pfn) = &mut self.by_pfn {
-            by_pfn[level].insert((entry.pfn.get(), key));
+            by_pfn[level].insert(block(entry.pfn.get(), entry.level), key);
         }
-        self.entries.insert(key, entry);
     }
 
     /// Takes one out.
     pub fn remove(&mut self, key: Key) -> Option<Entry> {
         let entry = self.entries.remove(&key)?;
+        self.leave(key, &entry);
+        Some(entry)
+    }
+
+    /// Takes what was an entry out of the indices.
+    fn leave(&mut self, key: Key, entry: &Entry) {
         let level = slot(entry.level);
         if let Some(hva) = entry.hva {
-            self.by_hva[level].remove(&(hva.get() >> PAGE_SHIFT, key));
+            self.by_hva[level].remove(block(hva.get() >> PAGE_SHIFT, entry.level), key);
         }
         if let Some(by_pfn) = &mut self.by_pfn {
-            by_pfn[level].remove(&(entry.pfn.get(), key));
+            by_pfn[level].remove(block(entry.pfn.get(), entry.level), key);
         }
-        Some(entry)
     }
 
     /// Changes whether a guest may write through one.
@@ -192,16 +261,12 @@ impl Mirror {
         })
     }
 
-    fn first_within(&self, range: HvaRange) -> Option<Key> {
-        self.within(range).next().map(|(key, _)| key)
-    }
-
     /// Takes out all that map a page of `range`, and adds them to `killed`.
     pub fn kill(&mut self, range: HvaRange, killed: &mut Vec<Entry>) {
-        // One page at a time is what nearly all invalidations are of.
-        while let Some(key) = self.first_within(range) {
-            killed.extend(self.remove(key));
-        }
+        let mut going = std::mem::take(&mut self.going);
+        going.extend(self.within(range).map(|(key, _)| key));
+        killed.extend(going.drain(..).filter_map(|key| self.remove(key)));
+        self.going = going;
     }
 
     /// Takes out what must be taken to be in a page table that goes: `gfn` is the first frame that it maps where its entries have no
@@ -225,8 +290,7 @@ impl Mirror {
     /// Takes all out.
     pub fn clear(&mut self) {
         self.entries.clear();
-        self.by_hva.iter_mut().for_each(Index::clear);
-        self.by_pfn.iter_mut().flatten().for_each(Index::clear);
+        self.by_hva.iter_mut().chain(self.by_pfn.iter_mut().flatten()).for_each(|index| index.0.clear());
     }
 }
 
@@ -273,6 +337,30 @@ mod tests {
         assert_eq!((mirror.len(), mirror.within(range(0x1000, 1)).count()), (1, 0));
         mirror.remove(Key::shadow(8));
         assert!(mirror.is_empty() && mirror.within(range(0, 16)).next().is_none());
+    }
+
+    #[test]
+    fn many_entries_of_one_page_come_and_go_one_by_one() {
+        let mut mirror = Mirror::default();
+        mirror.index_frames();
+        (1..=3).for_each(|n| mirror.insert(Key::shadow(8 * n), entry(0x1000, 7, 1)));
+        for left in [2, 1, 0] {
+            mirror.remove(Key::shadow(8 * (left + 1)));
+            assert_eq!(mirror.within(range(0x1000, 1)).count() as u64, left);
+            assert_eq!(mirror.of_frames(Pfn::new(7), 1).count() as u64, left);
+        }
+    }
+
+    #[test]
+    fn a_range_may_be_of_fewer_pages_than_there_are_entries_or_of_more() {
+        let mut mirror = Mirror::default();
+        (0..100).for_each(|n| mirror.insert(Key::shadow(8 * (n + 1)), entry(n << 12, n, 1)));
+        assert_eq!(mirror.within(range(0x5000, 10)).count(), 10);
+        assert_eq!(mirror.within(range(0x5000, 1 << 30)).count(), 95);
+        let mut killed = Vec::new();
+        mirror.kill(range(0, 50), &mut killed);
+        mirror.kill(range(0, 1 << 30), &mut killed);
+        assert!(mirror.is_empty() && killed.len() == 100);
     }
 
     #[test]

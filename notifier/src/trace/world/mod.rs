@@ -81,6 +81,7 @@ pub struct World {
     unsure_until: Tsc,
     /// How long that is after events were lost: a second, in ticks.
     grace: u64,
+    coming: Option<(Key, Entry)>,
     effects: Effects,
 }
 
@@ -105,6 +106,7 @@ impl World {
             renewing: Vec::new(),
             unsure_until: Tsc::default(),
             grace: head.hertz as u64,
+            coming: None,
             effects: Effects::default(),
         }
     }
@@ -160,16 +162,27 @@ impl World {
         self.mirror.clear();
     }
 
-    /// The entry that an event installs, if it is one of this VM.
+    /// The entry that the next event installs, if it is one of this VM: several rules want to know.
     #[must_use]
-    pub fn installs(&self, event: &KernelEvent) -> Option<(Key, Entry)> {
+    pub const fn coming(&self) -> Option<&(Key, Entry)> {
+        self.coming.as_ref()
+    }
+
+    /// `event` is the next.
+    pub(super) fn expect(&mut self, event: &KernelEvent) {
+        self.coming = self.installs(event);
+    }
+
+    fn installs(&self, event: &KernelEvent) -> Option<(Key, Entry)> {
         let (key, gfn, spte, level) = match event.what {
             // The TDP MMU says it for a second time with this; entries for guests of guests, which are shadowed, it leaves out.
             What::Set { gfn, spte, sptep, level } if self.mmu == Mmu::Shadow => (Key::shadow(sptep), gfn, spte, level),
             What::Changed { gfn, new, level, space, .. } => (Key::tdp(space, level, gfn), gfn, new, level),
             _ => return None,
         };
-        if !spte.is_leaf(level) || !self.family.is_own(event.at.tid) {
+        // Changes of the TDP MMU are recorded of all VMs, faults of this one's threads alone.
+        let own = self.mmu == Mmu::Shadow || self.thread(event.at.tid).is_some_and(|thread| thread.own);
+        if !spte.is_leaf(level) || !own || !self.family.is_own(event.at.tid) {
             return None;
         }
         let hva = self.slots.hva(gfn);
@@ -218,7 +231,7 @@ impl World {
                     self.mirror.clear();
                 }
             }
-            What::Fault { .. } => self.threads.entry(tid).or_default().own = true,
+            What::Fault { .. } | What::Requested { .. } => self.threads.entry(tid).or_default().own = true,
             What::Unmap { start, end } => self.announce(event, start, end),
             What::RangeStart { start, end, .. } => {
                 if let Some(range) = pages_between(start, end) {
@@ -311,7 +324,7 @@ impl World {
             }
         }
         if self.renewing.is_empty()
-            && let Some((key, entry)) = self.installs(event)
+            && let Some((key, entry)) = self.coming.take()
         {
             self.mirror.insert(key, entry);
             self.effects.installed = Some(entry);

@@ -13,7 +13,7 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{self, BufWriter, Read, Write},
-    os::unix::process::CommandExt,
+    os::{fd::AsRawFd, unix::process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -86,9 +86,13 @@ impl Held {
         let (mut wait, go) = io::pipe()?;
         let mut command = Command::new(program);
         command.args(arguments);
-        // SAFETY: between fork and exec it writes to and reads from descriptors that are open; nothing there allocates or takes a lock.
+        let own = go.as_raw_fd();
+        // SAFETY: between fork and exec it closes, writes to and reads from descriptors that are open, the first of them a copy that
+        // nothing in the child owns; nothing there allocates or takes a lock.
         unsafe {
             command.pre_exec(move || {
+                // Whoever holds the writing end, if only a copy, never sees the end of the pipe.
+                libc::close(own);
                 told.write_all(&libc::getpid().to_ne_bytes())?;
                 // The end of the pipe is the word to go, too: then whoever started this is gone.
                 wait.read(&mut [0]).map(|_| ())

@@ -30,11 +30,12 @@ pub(super) fn trial(
     let begin = Instant::now();
     let mut l1 = L1::restore(installed, &prepared.saved, &prepared.ready, dir)?;
     let ran = l1.run_until(&request(settings, pairs, settings.control_seconds, seed, false), interrupted, on)?;
+    let healthy = ran.collected.trace().cloned();
     let control = control(&ran, installed.accel);
     let outcome = if control.verdict == Verdict::Coherent && !patches.is_empty() {
         l1.patch(patches)?;
         let ran = l1.run_until(&request(settings, pairs, settings.seconds, seed, true), interrupted, on)?;
-        Some(outcome(&ran, installed.accel))
+        Some(outcome(&ran, healthy.as_ref(), installed.accel))
     } else {
         None
     };
@@ -88,7 +89,7 @@ fn control(ran: &Ran, accel: Accel) -> Control {
     Control { verdict, reason, seconds: under_test(ran) }
 }
 
-fn outcome(ran: &Ran, accel: Accel) -> Outcome {
+fn outcome(ran: &Ran, healthy: Option<&Profile>, accel: Accel) -> Outcome {
     let seconds = under_test(ran);
     let seen = ran.collected.ended.iter().find(|result| matches!(result.verdict, Verdict::Violation | Verdict::Stuck));
     if let Some(result) = seen.filter(|result| has_mark(result, ran) && !may_be_emulation(result, accel)) {
@@ -99,7 +100,9 @@ fn outcome(ran: &Ran, accel: Accel) -> Outcome {
         let seconds = if seconds > 0.0 { seconds } else { ran.seconds };
         return Outcome::Kill(Kill { oracle: "kernel".to_owned(), scenario, backing, seconds, detail: alarm.text.clone() });
     }
-    if let Some(kill) = ran.collected.trace().and_then(|profile| disorder(profile, seconds)) {
+    if let Some(kill) = ran.collected.trace().and_then(|profile| {
+        disorder(profile, seconds).or_else(|| healthy.and_then(|healthy| no_flush(healthy, profile, seconds)))
+    }) {
         return Outcome::Kill(kill);
     }
     // Silence alone is no mark: emulated kernels fall silent now and then.
@@ -124,6 +127,21 @@ fn disorder(profile: &Profile, seconds: f64) -> Option<Kill> {
         backing: String::new(),
         seconds,
         detail: first.map_or_else(String::new, |example| example.what.clone()),
+    })
+}
+
+/// Zaps after which no flush is ever seen: the rule cannot know by itself that this kernel's can be seen, but they were, in the same machine,
+/// before it was changed.
+fn no_flush(healthy: &Profile, profile: &Profile, seconds: f64) -> Option<Kill> {
+    const ZAPS: u64 = 16;
+    let rule = |profile: &'_ Profile, name: &str| profile.rules.iter().find(|rule| rule.name == name).cloned();
+    let (before, after, zapped) = (rule(healthy, "flushed")?, rule(profile, "flushed")?, rule(profile, "zapped")?);
+    (before.state == RuleState::Held && after.state == RuleState::NotAsked && zapped.checks >= ZAPS).then(|| Kill {
+        oracle: "order (flushed)".to_owned(),
+        scenario: String::new(),
+        backing: String::new(),
+        seconds,
+        detail: format!("{} announced ranges were zapped, and vCPUs were never asked to flush; before, they were", zapped.checks),
     })
 }
 
@@ -182,5 +200,23 @@ mod tests {
         }
         let kill = disorder(&profile, 1.5).expect("two rules are broken");
         assert_eq!((kill.oracle.as_str(), kill.seconds), ("order (returned, freed)", 1.5));
+    }
+
+    #[test]
+    fn flushes_that_are_gone_are_missed_only_where_there_were_some() {
+        let (mut before, mut after) = (profile(), profile());
+        let set = |profile: &mut Profile, name: &str, state, checks| {
+            let rule = profile.rules.iter_mut().find(|rule| rule.name == name).expect("there is one");
+            (rule.state, rule.checks) = (state, checks);
+        };
+        set(&mut after, "zapped", RuleState::Held, 100);
+        assert!(no_flush(&before, &after, 1.0).is_none(), "nobody knows whether they can be seen");
+        set(&mut before, "flushed", RuleState::Held, 7);
+        assert_eq!(no_flush(&before, &after, 1.0).map(|kill| kill.oracle).as_deref(), Some("order (flushed)"));
+        set(&mut after, "zapped", RuleState::Held, 3);
+        assert!(no_flush(&before, &after, 1.0).is_none(), "too few to say");
+        set(&mut after, "zapped", RuleState::Held, 100);
+        set(&mut after, "flushed", RuleState::Held, 5);
+        assert!(no_flush(&before, &after, 1.0).is_none());
     }
 }

@@ -33,25 +33,26 @@ const TRACEPOINTS: [&str; 9] = [
     "kvmmmu/kvm_mmu_prepare_zap_page",
     "tlb/tlb_flush",
 ];
-const PROBES: [&str; 5] = [
+const PROBES: [&str; 6] = [
     "nostale_trace/range_start",
     "nostale_trace/range_end",
     "nostale_trace/invalidate_begin",
     "nostale_trace/invalidate_end",
     "nostale_trace/flush",
+    "nostale_trace/slot_unmap",
 ];
 
 #[derive(Clone)]
-pub struct Stream {
-    pub rule: String,
-    pub breaks: Vec<String>,
-    pub head: Head,
-    pub items: Vec<Item>,
+pub(crate) struct Stream {
+    pub(crate) rule: String,
+    pub(crate) breaks: Vec<String>,
+    pub(crate) head: Head,
+    pub(crate) items: Vec<Item>,
 }
 
 impl Stream {
     /// The stream with the lines that are marked with `own` and those that are not marked.
-    pub fn parse(text: &str, own: char) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str, own: char) -> Result<Self, String> {
         let mut head = Head {
             kernel: "test".to_owned(),
             cpu: "test".to_owned(),
@@ -108,7 +109,7 @@ impl Stream {
     }
 
     /// Loses an item, and says so.
-    pub fn lose(&mut self, number: usize) {
+    pub(crate) fn lose(&mut self, number: usize) {
         let Item::Event(KernelEvent { at, .. }) = self.items[number] else { return };
         self.items.remove(number);
         // Known as late as in a recording: with the next event of the same CPU.
@@ -152,6 +153,12 @@ fn item(at: At, kind: &str, words: &[&str]) -> Option<Item> {
         "unmap" => What::Unmap { start: hva("start")?, end: hva("end")? },
         "range_start" => What::RangeStart { mm: 1, start: hva("start")?, end: hva("end")?, reason: 0 },
         "range_end" => What::RangeEnd { mm: 1, start: hva("start")?, end: hva("end")? },
+        "slot_unmap" => What::SlotUnmap {
+            start: number("start").map(Gfn)?,
+            end: number("end").map(Gfn)?,
+            base: number("base").map(Gfn)?,
+            hva: hva("hva")?,
+        },
         "begin" => What::Begin { kvm: 1 },
         "end" => What::End { kvm: 1 },
         "flush" => What::Flush { kvm: 1 },

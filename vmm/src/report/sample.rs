@@ -141,6 +141,7 @@ pub(crate) fn profile() -> Profile {
         seconds: 3.0,
         events: 1_000,
         by_kind: Vec::new(),
+        missing: std::collections::BTreeMap::new(),
         lost: Vec::new(),
         truncated: None,
         rules: Vec::new(),

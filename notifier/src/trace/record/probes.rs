@@ -56,7 +56,8 @@ const ALL: [Probe; 8] = [
     Probe { event: "invalidate_end", functions: &["kvm_mmu_invalidate_end", "kvm_dec_notifier_count"], fetches: kvm },
     Probe { event: "slot_unmap", functions: &["kvm_unmap_gfn_range"], fetches: gfn_range },
     // The request to all vCPUs, and not kvm_flush_remote_tlbs, which may end without one. KVM_REQ_TLB_FLUSH is number 0; flags follow.
-    Probe { event: "flush", functions: &["kvm_make_all_cpus_request"], fetches: request },
+    // Until Linux 6.7 it goes on to another function at once, which compilers call in its place.
+    Probe { event: "flush", functions: &["kvm_make_all_cpus_request_except", "kvm_make_all_cpus_request"], fetches: request },
     // since Linux 6.6, 6.4, before
     Probe {
         event: "flush_range",

@@ -3,7 +3,6 @@
 use super::{About, Broken, Findings, Rule};
 use crate::trace::{
     event::KernelEvent,
-    head::Mmu,
     kind::Kind,
     world::{Window, World},
 };
@@ -15,7 +14,7 @@ static ABOUT: About = About {
               (include/linux/kvm_host.h, mmu_invalidate_retry_gfn; until Linux 6.7 mmu_invalidate_retry_hva)",
     kinds: &[Kind::Set, Kind::Changed],
     asks: |sight| {
-        let begins = sight.has("invalidate_begin") || sight.has("slot_unmap") || sight.mmu == Mmu::Tdp;
+        let begins = sight.has("slot_unmap");
         let ends = sight.has("range_end") || sight.has("invalidate_end");
         let why = "where an invalidation begins and ends for KVM is seen by probes only";
         if begins && ends { Ok(()) } else { Err(why.to_owned()) }
@@ -49,7 +48,7 @@ impl Rule for InProgress {
         found.breaks(event.at.tsc, || Broken {
             what: format!(
                 "gfn {} was mapped to frame {} while the invalidation of {} was in progress",
-                entry.gfn, entry.pfn, window.range
+                entry.gfn, entry.pfn, window.announced
             ),
             hva: entry.hva,
             tid: window.tid,

@@ -14,10 +14,14 @@ pub use slots::Slots;
 pub use thread::{InCall, Thread};
 
 use super::{
-    event::{Call, KernelEvent, SlotMap, Tid, What},
+    event::{Call, Gfn, KernelEvent, SlotMap, Tid, What},
     head::{Head, Mmu},
 };
-use crate::{Hva, HvaRange, Pfn, addr::PAGE_SHIFT, event::Tsc};
+use crate::{
+    Hva, HvaRange, Pfn,
+    addr::{PAGE_SHIFT, PAGE_SIZE},
+    event::Tsc,
+};
 use rustc_hash::FxHashMap;
 
 /// `KVM_CREATE_VM`, `KVM_SET_USER_MEMORY_REGION` and its successor: ioctls after which nothing of what was known need be true.
@@ -70,9 +74,10 @@ pub struct World {
     pub windows: Vec<Window>,
     /// How many there were.
     pub windows_seen: u64,
-    /// Whether probes tell where a range ends, and where KVM ends it.
+    /// Whether probes tell where a range ends.
     ends_seen: bool,
-    kvm_ends_seen: bool,
+    /// Whether they say which range it is.
+    range_ends: bool,
     /// Pages under migration, by page number.
     pub migrating: FxHashMap<u64, Migrating>,
     /// Calls under way after which nothing that was known need be true.
@@ -100,8 +105,8 @@ impl World {
             openings: Vec::new(),
             windows: Vec::new(),
             windows_seen: 0,
-            ends_seen: has("nostale_trace/range_end"),
-            kvm_ends_seen: has("nostale_trace/invalidate_end"),
+            range_ends: has("nostale_trace/range_end"),
+            ends_seen: has("nostale_trace/range_end") || has("nostale_trace/invalidate_end"),
             migrating: FxHashMap::default(),
             renewing: Vec::new(),
             unsure_until: Tsc::default(),
@@ -189,10 +194,7 @@ impl World {
         let doubtful = self.mmu == Mmu::Shadow
             && hva.is_some_and(|hva| {
                 event.at.tsc < self.unsure_until
-                    || self
-                        .openings
-                        .iter()
-                        .any(|opening| !opening.begun && opening.event.at.tid != event.at.tid && opening.covers(hva, level))
+                    || self.openings.iter().any(|opening| opening.event.at.tid != event.at.tid && opening.covers(hva, level))
             });
         Some((key, Entry { gfn, hva, pfn: spte.pfn(), level, writable: spte.is_writable(), doubtful, event: *event }))
     }
@@ -244,10 +246,9 @@ impl World {
                     self.over(tid, Some(range));
                 }
             }
-            // KVM zaps when it has taken note, and under the same lock.
-            What::Begin { .. } | What::SlotUnmap { .. } => self.begin(tid),
-            // Where the end of the range was not seen, which comes before it.
-            What::End { .. } if !self.ends_seen => self.over(tid, None),
+            What::SlotUnmap { start, end, base, hva } => self.begin(tid, start, end, base, hva),
+            // In place of the end of the range, which comes before it, where that was not recorded.
+            What::End { .. } if !self.range_ends => self.over(tid, None),
             What::Set { .. } | What::Changed { .. } => self.install(event),
             What::FastFault { sptep, new, .. } => {
                 self.mirror.permit(Key::shadow(sptep), new.is_writable());
@@ -279,31 +280,28 @@ impl World {
         if self.mmu == Mmu::Shadow {
             self.mirror.kill(range, &mut self.effects.killed);
         }
-        self.openings.push(Opening { range, event: *event, begun: false, zapped: 0, flushed: false });
+        self.openings.push(Opening { range, event: *event, zapped: 0, flushed: false });
     }
 
-    /// The invalidation of a range, or the latest of a thread, is not in progress any more, or may be over any moment.
+    /// The invalidation of a range is not in progress any more, or may be over any moment.
     fn over(&mut self, tid: Tid, range: Option<HvaRange>) {
-        let of = |window: &Window| window.tid == tid && range.is_none_or(|range| window.range == range);
-        if let Some(at) = self.windows.iter().rposition(of) {
-            self.windows.remove(at);
-        }
+        self.windows.retain(|window| window.tid != tid || range.is_some_and(|range| window.announced != range));
     }
 
-    fn begin(&mut self, tid: Tid) {
-        let Some(opening) = self.openings.iter_mut().find(|opening| opening.event.at.tid == tid && !opening.begun) else {
-            return;
+    /// KVM zaps part of a memslot, and has noted under the same lock that it is in progress: frame by frame only what it has come to so far
+    /// (since Linux 6.8, `kvm_mmu_invalidate_range_add`). Between two memslots it may let go of the lock.
+    fn begin(&mut self, tid: Tid, start: Gfn, end: Gfn, base: Gfn, hva: Hva) {
+        let opening = self.openings.iter().find(|opening| opening.event.at.tid == tid);
+        let part = || {
+            let first = hva.checked_add(start.0.checked_sub(base.0)?.checked_mul(PAGE_SIZE)?)?;
+            HvaRange::new(first, end.0.checked_sub(start.0)?)
         };
-        opening.begun = true;
-        if !self.ends_seen && !self.kvm_ends_seen {
-            // Nobody would say when it is over.
-            return;
-        }
-        self.windows_seen += 1;
-        self.windows.push(Window { tid, range: opening.range, event: opening.event });
-        if self.mmu == Mmu::Shadow {
-            let range = opening.range;
-            self.mirror.kill(range, &mut self.effects.killed);
+        // Otherwise nobody would say when it is over.
+        if self.ends_seen
+            && let Some((opening, range)) = opening.zip(part())
+        {
+            self.windows_seen += 1;
+            self.windows.push(Window { tid, range, announced: opening.range, event: opening.event });
         }
     }
 
@@ -320,7 +318,6 @@ impl World {
             if let Some(opening) = self.openings.iter_mut().find(|opening| opening.event.at.tid == event.at.tid) {
                 opening.zapped += 1;
                 opening.flushed = false;
-                self.begin(event.at.tid);
             }
         }
         if self.renewing.is_empty()

@@ -13,8 +13,6 @@ pub struct Opening {
     pub range: HvaRange,
     /// The announcement.
     pub event: KernelEvent,
-    /// Whether KVM has it in progress for certain.
-    pub begun: bool,
     /// Entries of the TDP MMU that the handler has zapped.
     pub zapped: u64,
     /// Whether the secondary MMU was flushed after the last of them.
@@ -29,13 +27,15 @@ impl Opening {
     }
 }
 
-/// What KVM has in progress: between `kvm_mmu_invalidate_begin` and `kvm_mmu_invalidate_end`.
+/// What KVM has in progress, part by part: from its zapping (`kvm_unmap_gfn_range`) to the end of the announced range.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
     /// Whose invalidation it is.
     pub tid: Tid,
-    /// Of what.
+    /// The part of it that is in progress.
     pub range: HvaRange,
+    /// All of what was announced.
+    pub announced: HvaRange,
     /// Its announcement.
     pub event: KernelEvent,
 }

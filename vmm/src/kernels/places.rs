@@ -105,7 +105,7 @@ mod tests {
         places.library("a.so", Path::new("/usr/lib/x86_64-linux-gnu/a.so"), b"a");
         places.file(Path::new("/usr/lib/x86_64-linux-gnu/qemu/b.so"), b"b");
         places.file(Path::new("/usr/share/qemu/bios.bin"), b"c");
-        let links = ["lib", "lib64", "lib/x86_64-linux-gnu", "usr", "usr/lib", "usr/lib64"];
+        let links = ["lib64", "lib", "lib/x86_64-linux-gnu", "usr", "usr/lib", "usr/lib64"];
         let files = ["lib/a.so", "lib/qemu", "lib/qemu/b.so", "usr/share", "usr/share/qemu", "usr/share/qemu/bios.bin"];
         assert_eq!(paths(places), [links, files].concat());
     }

@@ -242,7 +242,7 @@ fn a_file_that_is_no_profile_says_what_is_wrong() {
         ("empty", " \n", "the file is empty"),
         ("else", r#"{"version": 1, "verdict": "coherent"}"#, "not the profile of a recording"),
         ("future", r#"{"version": 2}"#, "version 2"),
-        ("recording", "\x7fNST\0", "nostale trace"),
+        ("recording", "\x7fNST\0", "no recording of nostale"),
         ("sums", &text.replacen(r#""batches":["#, r#""batches":[77,"#, 1), "the batches of order 1 do not add up"),
     ];
     for (name, text, says) in cases {

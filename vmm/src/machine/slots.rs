@@ -100,7 +100,9 @@ impl Table {
 
 /// Is told how guest memory lies in the host, at every change: nothing while it changes, and all of it afterwards.
 #[derive(Clone)]
-pub struct SlotsTold(Arc<dyn Fn(&[Registered]) + Send + Sync>);
+pub struct SlotsTold(Arc<Tell>);
+
+type Tell = dyn Fn(&[Registered]) + Send + Sync;
 
 impl SlotsTold {
     /// Calls `tell`.

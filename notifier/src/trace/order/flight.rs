@@ -7,8 +7,8 @@ use crate::{
 };
 use std::collections::VecDeque;
 
-/// Events of one invalidation that are kept.
-const MOST: usize = 48;
+/// Events of one stage in a row that are kept.
+const MOST: usize = 8;
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,7 +49,9 @@ impl Flight {
             return;
         }
         self.seen |= 1 << stage as u16;
-        if self.stages.len() < MOST || matches!(stage, Stage::Return | Stage::End | Stage::Install) {
+        // Never the first of several: the order is made of those.
+        let in_a_row = self.stages.iter().rev().take_while(|(last, _)| *last == stage).count();
+        if in_a_row < MOST {
             self.stages.push((stage, *event));
         }
     }

@@ -78,3 +78,19 @@ fn rules_have_names_and_reasons() {
         assert_eq!(rules::named(about.name).map(|found| found.says), Some(about.says));
     }
 }
+
+#[test]
+fn however_many_entries_go_their_flush_and_their_end_are_in_the_order() {
+    let mut text =
+        String::from("rule flushed\nmmu tdp\nprobes\nslot 0x100 0x1000 0x7f0000000000\n10 0 11 fault address=0x100000\n");
+    let page = |n: u64| format!("gfn={:#x}", 0x100 + n);
+    (0..100).for_each(|n| text += &format!("{} 0 11 changed {} old=0 new={:#x}c67 level=1\n", 20 + n, page(n), 0x1000 + n));
+    text += "200 1 47 enter munmap 0x7f0000000000 0x64000\n201 1 47 range_start start=0x7f0000000000 end=0x7f0000064000\n";
+    text += "202 1 47 unmap start=0x7f0000000000 end=0x7f0000064000\n";
+    (0..100).for_each(|n| text += &format!("{} 1 47 changed {} old={:#x}c67 new=0 level=1\n", 210 + n, page(n), 0x1000 + n));
+    text += "400 1 47 flush\n410 1 47 range_end start=0x7f0000000000 end=0x7f0000064000\n420 1 47 exit munmap ret=0\n";
+    let profile = profile(&Stream::parse(&text, '-').expect("parses"));
+    let [munmap] = &profile.operations[..] else { panic!("{:#?}", profile.operations) };
+    let names: Vec<_> = munmap.signatures[0].order.iter().map(|stage| stage.name()).collect();
+    assert_eq!(names, ["enter", "start", "zap", "kvm-flush", "end", "return"]);
+}

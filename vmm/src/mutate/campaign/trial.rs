@@ -103,7 +103,9 @@ fn outcome(ran: &Ran, healthy: Option<&Profile>, accel: Accel) -> Outcome {
     if let Some(kill) = ran.collected.trace().and_then(|profile| {
         disorder(profile, seconds).or_else(|| healthy.and_then(|healthy| no_flush(healthy, profile, seconds)))
     }) {
-        return Outcome::Kill(kill);
+        // A recording is of all that ran.
+        let (scenario, backing) = last(ran).unwrap_or_default();
+        return Outcome::Kill(Kill { scenario, backing, ..kill });
     }
     // Silence alone is no mark: emulated kernels fall silent now and then.
     match (&ran.end, ran.verdict()) {
@@ -123,10 +125,10 @@ fn disorder(profile: &Profile, seconds: f64) -> Option<Kill> {
     let first = broken.into_iter().find_map(|rule| rule.examples.first());
     (!names.is_empty()).then(|| Kill {
         oracle: format!("order ({})", names.join(", ")),
-        scenario: first.map_or_else(String::new, |example| example.operation.clone()),
+        scenario: String::new(),
         backing: String::new(),
         seconds,
-        detail: first.map_or_else(String::new, |example| example.what.clone()),
+        detail: first.map_or_else(String::new, |example| format!("during {}: {}", example.operation, example.what)),
     })
 }
 

@@ -169,12 +169,8 @@ impl Analysis {
         let events = self.events();
         let names = Names { threads: &threads, first: self.first.unwrap_or_default(), hertz: self.head.hertz };
         let rules: Vec<RuleResult> = self.rules.iter().map(|asked| asked.result(&names, &self.world)).collect();
-        let (operations, shown) = {
-            let (tally, idle) = self.orders.finish();
-            let (operations, shown) = tally.finish(&threads);
-            ((operations, idle), shown)
-        };
-        let (operations, idle) = operations;
+        let (tally, idle) = self.orders.finish();
+        let (operations, shown) = tally.finish(&threads);
         let timelines: Vec<Timeline> = shown.iter().map(|shown| names.timeline(shown)).collect();
         // The kernel's own count, where the recording has come to its end.
         let lost = tail.filter(|tail| tail.lost.values().any(|events| *events > 0)).map_or(self.lost, |tail| tail.lost.clone());

@@ -61,6 +61,20 @@ pub struct Profile {
     pub notes: Vec<String>,
 }
 
+impl Profile {
+    /// The rules that were broken.
+    pub fn broken(&self) -> impl Iterator<Item = &RuleResult> + Clone {
+        self.rules.iter().filter(|rule| rule.state == RuleState::Broken)
+    }
+
+    /// The rules that were broken, by their names, for a line of text; none if none was.
+    #[must_use]
+    pub fn broken_names(&self) -> Option<String> {
+        let names: Vec<_> = self.broken().map(|rule| rule.name.as_str()).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+}
+
 /// Whether the order of events was right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

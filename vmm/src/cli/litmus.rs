@@ -9,7 +9,7 @@ use super::{
     args::{Common, LitmusOptions, Place},
     interrupt,
     models::{self, Chosen, Error, Selection, Wanted},
-    output,
+    output, recording,
 };
 use crate::{
     host::{clock, facts::Facts},
@@ -22,7 +22,6 @@ use crate::{
         litmus::{LitmusReport, Options, TestResult, render},
         outdir::OutDir,
     },
-    trace::{OwnTrace, export::RECORDING},
 };
 use nostale_notifier::{
     check::Progress,
@@ -97,14 +96,9 @@ impl Call<'_> {
         let Selection { chosen, mut errors } = models::select(&wanted)?;
         errors.iter().for_each(|error| error.say(self.common));
         let out = self.common.out.as_deref().map(OutDir::prepare).transpose()?;
-        let scratch = tempfile::tempdir()?;
-        let trace = self.options.trace.then(|| {
-            let path = out.as_ref().map_or_else(|| scratch.path().join(RECORDING), |out| out.place(RECORDING));
-            OwnTrace::start(&path, "nostale litmus")
-        });
-        let trace = trace.transpose().map_err(|error| format!("--trace: {error}"))?;
-        let tests = self.tests(&chosen, trace.as_ref().map(OwnTrace::told), &mut errors);
-        let trace = trace.map(OwnTrace::finish).transpose()?;
+        let trace = self.options.trace.then(|| recording::begin("nostale litmus", out.as_ref())).transpose()?;
+        let tests = self.tests(&chosen, trace.as_ref().map(|(trace, _)| trace.told()), &mut errors);
+        let trace = trace.map(|(trace, _scratch)| trace.finish()).transpose()?;
         let errors = errors.into_iter().map(|error| error.unchecked).collect();
         // Which host it is stands in files; nothing has to be tried for it.
         let host = Host::of(&Facts::gather_at(Path::new("/")));

@@ -13,6 +13,7 @@ mod matrix;
 mod models;
 mod mutate;
 mod output;
+mod recording;
 mod report;
 mod run;
 mod size;

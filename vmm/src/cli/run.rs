@@ -3,7 +3,7 @@
 use super::{
     Refused,
     args::{Common, RunOptions},
-    interrupt, output,
+    interrupt, output, recording,
 };
 use crate::{
     host::{
@@ -13,7 +13,6 @@ use crate::{
     },
     live::{self, Choices, Hooks, Scenario},
     report::{Format, HumanOptions, RunReport, ScenarioResult, Verdict, outdir::OutDir, progress::Progress, render},
-    trace::{OwnTrace, export::RECORDING},
 };
 use std::{process::ExitCode, sync::mpsc, time::Duration};
 
@@ -36,13 +35,8 @@ pub(super) fn run(options: &RunOptions, common: &Common) -> Result<ExitCode, Ref
     }
     let interrupted = interrupt::flag()?;
 
-    let scratch = tempfile::tempdir()?;
-    let trace = options.trace.then(|| {
-        let path = out.as_ref().map_or_else(|| scratch.path().join(RECORDING), |out| out.place(RECORDING));
-        OwnTrace::start(&path, "nostale run")
-    });
-    let trace = trace.transpose().map_err(|error| format!("--trace: {error}"))?;
-    config.told = trace.as_ref().map(OwnTrace::told);
+    let trace = options.trace.then(|| recording::begin("nostale run", out.as_ref())).transpose()?;
+    config.told = trace.as_ref().map(|(trace, _)| trace.told());
 
     let result = with_progress(options.seconds, common.quiet, |hooks| {
         live::run(&plan, &config, &facts, knobs.as_ref(), options.seconds, &interrupted, hooks)
@@ -53,7 +47,7 @@ pub(super) fn run(options: &RunOptions, common: &Common) -> Result<ExitCode, Ref
     notes.extend(knobs.iter().flat_map(Knobs::take_notes));
     report.notes = notes;
     config.told = None;
-    if let Some(trace) = trace {
+    if let Some((trace, _scratch)) = trace {
         report.add_trace(trace.finish()?);
     }
 

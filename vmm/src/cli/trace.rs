@@ -5,7 +5,7 @@ mod kernel;
 use super::{
     Refused,
     args::{Common, ExportTo, TraceOptions},
-    interrupt, output,
+    interrupt, output, recording,
 };
 use crate::{
     report::{
@@ -30,14 +30,10 @@ pub(super) fn trace(options: &TraceOptions, common: &Common) -> Result<ExitCode,
     let out = common.out.as_deref().map(OutDir::prepare).transpose()?;
     // Without --out the recording is read and forgotten.
     let scratch = tempfile::tempdir()?;
-    let recording = |out: &Option<OutDir>| match out {
-        Some(out) => out.place(export::RECORDING),
-        None => scratch.path().join(export::RECORDING),
-    };
-    let (path, notes) = match (&options.read, target(options)?) {
+    let (path, notes) = match (&options.read, target(options)) {
         (Some(read), _) => (read.clone(), Vec::new()),
         (None, Some(target)) => {
-            let path = recording(&out);
+            let path = recording::place(out.as_ref(), scratch.path());
             let notes = record(&target, &path, options, common)?;
             (path, notes)
         }
@@ -69,12 +65,12 @@ fn show(mut profile: Profile, out: Option<OutDir>, common: &Common) -> Result<Ex
     Ok(ExitCode::from(exit_status(&profile)))
 }
 
-fn target(options: &TraceOptions) -> Result<Option<Target>, Refused> {
-    Ok(match (options.pid, options.command.as_slice()) {
+fn target(options: &TraceOptions) -> Option<Target> {
+    match (options.pid, options.command.as_slice()) {
         (Some(pid), _) => Some(Target::Process(pid)),
         (None, []) => None,
         (None, command) => Some(Target::Command(command.to_vec())),
-    })
+    }
 }
 
 fn record(target: &Target, path: &Path, options: &TraceOptions, common: &Common) -> Result<Vec<String>, Refused> {

@@ -16,7 +16,6 @@ use crate::{
         matrix::{AlarmResult, KernelResult},
     },
 };
-use nostale_notifier::trace::profile::{Profile, RuleState};
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::{Duration, Instant},
@@ -261,20 +260,13 @@ impl<'a> Column<'a> {
             scenario.replay = replay(plan, &asked, &pair, each);
         }
         (result.verdict, result.reason, result.confirmed, result.scenarios) = (verdict, reason, confirmed, scenarios);
-        if let Some(broken) = result.trace.as_ref().and_then(|profile| broken_rules(profile)) {
+        if let Some(broken) = result.trace.as_ref().and_then(|profile| profile.broken_names()) {
             // What its own events say needs no second machine.
             result.verdict = Verdict::Violation;
-            result.reason.get_or_insert(broken);
+            result.reason.get_or_insert_with(|| format!("order of events: {broken}"));
         }
         result
     }
-}
-
-/// The rules of invalidate ordering that were broken, if any.
-fn broken_rules(profile: &Profile) -> Option<String> {
-    let broken = profile.rules.iter().filter(|rule| rule.state == RuleState::Broken);
-    let names: Vec<_> = broken.map(|rule| rule.name.as_str()).collect();
-    (!names.is_empty()).then(|| format!("order of events: {}", names.join(", ")))
 }
 
 fn alarm(alarm: &ConsoleAlarm) -> AlarmResult {

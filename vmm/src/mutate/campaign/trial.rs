@@ -120,11 +120,9 @@ fn outcome(ran: &Ran, healthy: Option<&Profile>, accel: Accel) -> Outcome {
 
 /// A rule of invalidate ordering that the kernel's own events break, whatever was found in memory.
 fn disorder(profile: &Profile, seconds: f64) -> Option<Kill> {
-    let broken = profile.rules.iter().filter(|rule| rule.state == RuleState::Broken);
-    let names: Vec<_> = broken.clone().map(|rule| rule.name.as_str()).collect();
-    let first = broken.into_iter().find_map(|rule| rule.examples.first());
-    (!names.is_empty()).then(|| Kill {
-        oracle: format!("order ({})", names.join(", ")),
+    let first = profile.broken().find_map(|rule| rule.examples.first());
+    profile.broken_names().map(|names| Kill {
+        oracle: format!("order ({names})"),
         scenario: String::new(),
         backing: String::new(),
         seconds,

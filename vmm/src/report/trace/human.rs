@@ -29,7 +29,7 @@ const TIMES: [(Stage, Stage); 4] = [
 /// The verdict in a few lines and what was broken, for results of something else.
 pub(crate) fn brief(profile: &Profile, width: usize, color: bool) -> Vec<String> {
     let mut lines = verdict("order of events ", profile, width, color);
-    for rule in profile.rules.iter().filter(|rule| rule.state == RuleState::Broken) {
+    for rule in profile.broken() {
         lines.extend(hanging("  ", &format!("{}: {}", rule.name, rule.says), width));
         lines.extend(breaks(rule, width));
     }
@@ -51,7 +51,7 @@ pub(super) fn render(profile: &Profile, shown: &TraceShown) -> String {
     let mut lines = verdict("", profile, width, color);
     lines.push(String::new());
     lines.extend(rules(profile, width, color));
-    for rule in profile.rules.iter().filter(|rule| rule.state == RuleState::Broken) {
+    for rule in profile.broken() {
         lines.push(String::new());
         lines.push(header(&format!("{}: {}", rule.name, rule.says), color));
         lines.extend(breaks(rule, width));

@@ -41,7 +41,6 @@ pub struct Analysis {
     /// Of each kind of event, how many there were, and one of them.
     counts: Vec<(u64, Option<What>)>,
     first: Option<Tsc>,
-    last: Option<KernelEvent>,
     lost: BTreeMap<u16, u64>,
     samples: u64,
     /// Whether it was ever known how guest memory lies in the host.
@@ -83,7 +82,6 @@ impl Analysis {
             recent: VecDeque::with_capacity(RECENT),
             counts: vec![(0, None); Kind::ALL.len()],
             first: None,
-            last: None,
             lost: BTreeMap::new(),
             samples: 0,
             laid_out: false,
@@ -145,7 +143,6 @@ impl Analysis {
             self.recent.pop_front();
         }
         self.recent.push_back(*event);
-        self.last = Some(*event);
     }
 
     fn sample(&mut self, sample: &PrimarySample) {
@@ -159,7 +156,8 @@ impl Analysis {
     /// The profile, when there is no more to come: `tail` if the recording was ended in order, `truncated` if it breaks off.
     #[must_use]
     pub fn finish(mut self, tail: Option<&Tail>, truncated: Option<&str>) -> Profile {
-        if let Some(last) = self.last {
+        let last = self.recent.back().copied();
+        if let Some(last) = last {
             for asked in self.rules.iter_mut().filter(|asked| asked.blind.is_none()) {
                 asked.rule.ends(&last, &self.world, &mut asked.found);
                 asked.look_around(&self.recent);
@@ -204,7 +202,7 @@ impl Analysis {
         if self.samples == 0 {
             notes.push("the primary MMU was not looked at".to_owned());
         }
-        let seconds = self.last.map_or(0.0, |last| names.us(last.at.tsc) / 1e6);
+        let seconds = last.map_or(0.0, |last| names.us(last.at.tsc) / 1e6);
         Profile {
             version: VERSION,
             verdict,

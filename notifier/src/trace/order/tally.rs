@@ -89,13 +89,12 @@ impl Tally {
                 of.distances.entry(n).or_default().add(ns, part, self.cut);
             }
         }
-        let is_new = !of.orders.contains_key(&self.order);
         let orders = of.orders.len();
-        let order = if is_new {
-            of.orders.entry(self.order.clone()).or_default()
-        } else {
-            of.orders.entry(std::mem::take(&mut self.order)).or_default()
-        };
+        let is_new = !of.orders.contains_key(&self.order);
+        if is_new {
+            of.orders.insert(self.order.clone(), Order::default());
+        }
+        let Some(order) = of.orders.get_mut(&self.order) else { return };
         order.count += 1;
         *order.batches.at(part, self.cut) += 1;
         if is_new && orders < SHOWN {

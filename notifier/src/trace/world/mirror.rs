@@ -83,77 +83,145 @@ pub(super) const fn pages_of(level: u8) -> u64 {
     }
 }
 
-/// What lies at one place: nearly always one entry.
+/// A place among the entries that are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Id(u32);
+
+/// What lies at one page: nearly always one entry.
 #[derive(Debug)]
-enum Keys {
-    One(Key),
-    More(Vec<Key>),
+enum Ids {
+    One(Id),
+    More(Vec<Id>),
 }
 
-impl Keys {
-    const fn all(&self) -> &[Key] {
+impl Ids {
+    const fn all(&self) -> &[Id] {
         match self {
-            Self::One(key) => slice::from_ref(key),
-            Self::More(keys) => keys.as_slice(),
+            Self::One(id) => slice::from_ref(id),
+            Self::More(ids) => ids.as_slice(),
         }
     }
 }
 
 /// Entries of one level, by the number of their first page. Nearly every question is of one page, which a tree would answer more slowly.
 #[derive(Debug, Default)]
-struct Index(FxHashMap<u64, Keys>);
+struct Index(FxHashMap<u64, Ids>);
 
 impl Index {
-    fn insert(&mut self, page: u64, key: Key) {
+    fn insert(&mut self, page: u64, id: Id) {
         match self.0.entry(page) {
-            hash_map::Entry::Vacant(free) => _ = free.insert(Keys::One(key)),
+            hash_map::Entry::Vacant(free) => _ = free.insert(Ids::One(id)),
             hash_map::Entry::Occupied(mut held) => match held.get_mut() {
-                Keys::More(keys) => keys.push(key),
-                Keys::One(one) => {
-                    let both = vec![*one, key];
-                    held.insert(Keys::More(both));
+                Ids::More(ids) => ids.push(id),
+                Ids::One(one) => {
+                    let both = vec![*one, id];
+                    held.insert(Ids::More(both));
                 }
             },
         }
     }
 
-    fn remove(&mut self, page: u64, key: Key) {
+    fn remove(&mut self, page: u64, id: Id) {
         let hash_map::Entry::Occupied(mut held) = self.0.entry(page) else { return };
         let left = match held.get_mut() {
-            Keys::One(one) => (*one != key).then_some(*one),
-            Keys::More(keys) => {
-                keys.retain(|other| *other != key);
-                if keys.len() > 1 {
+            Ids::One(one) => (*one != id).then_some(*one),
+            Ids::More(ids) => {
+                ids.retain(|other| *other != id);
+                if ids.len() > 1 {
                     return;
                 }
-                keys.first().copied()
+                ids.first().copied()
             }
         };
         match left {
-            Some(one) => _ = held.insert(Keys::One(one)),
+            Some(one) => _ = held.insert(Ids::One(one)),
             None => _ = held.remove(),
         }
     }
+}
 
-    /// All from the page `from`, of which every `step`th can have something, up to `end`.
-    fn between(&self, from: u64, end: u64, step: u64) -> impl Iterator<Item = Key> + '_ {
-        // Whichever is less: a look at each page, or one at everything there is.
-        let few = end.saturating_sub(from).div_ceil(step) <= self.0.len() as u64;
-        let each = few.then(|| (from..end).step_by(step as usize)).into_iter().flatten().filter_map(|page| self.0.get(&page));
-        let all = (!few).then(|| self.0.iter()).into_iter().flatten();
-        let all = all.filter(move |(page, _)| (from..end).contains(*page)).map(|(_, keys)| keys);
-        each.chain(all).flat_map(Keys::all).copied()
+/// Entries of all levels, by the number of their first page.
+type Levels = [Index; 3];
+
+/// Where a walk over the entries of one level is.
+#[derive(Debug)]
+enum Walk<'a> {
+    Pages { next: u64, step: u64 },
+    All(hash_map::Iter<'a, u64, Ids>),
+}
+
+/// Walks over the entries whose pages meet some pages, level by level.
+#[derive(Debug)]
+struct Meeting<'a> {
+    first: u64,
+    end: u64,
+    levels: slice::Iter<'a, Index>,
+    /// Level of the next of those.
+    level: u8,
+    index: &'a Index,
+    walk: Walk<'a>,
+    ids: slice::Iter<'a, Id>,
+}
+
+impl<'a> Meeting<'a> {
+    fn new(levels: &'a Levels, first: u64, pages: u64) -> Self {
+        let end = first.saturating_add(pages);
+        let walk = Walk::Pages { next: end, step: 1 };
+        Self { first, end, levels: levels.iter(), level: 1, index: &levels[0], walk, ids: [].iter() }
+    }
+}
+
+impl Iterator for Meeting<'_> {
+    type Item = Id;
+
+    #[inline]
+    fn next(&mut self) -> Option<Id> {
+        loop {
+            if let Some(id) = self.ids.next() {
+                return Some(*id);
+            }
+            let held = match &mut self.walk {
+                Walk::Pages { next, .. } if *next >= self.end => None,
+                Walk::Pages { next, step } => {
+                    let page = *next;
+                    *next = next.saturating_add(*step);
+                    Some(self.index.0.get(&page))
+                }
+                Walk::All(all) => all.next().map(|(page, ids)| (self.first..self.end).contains(page).then_some(ids)),
+            };
+            if let Some(held) = held {
+                self.ids = held.map_or(&[][..], Ids::all).iter();
+                continue;
+            }
+            self.index = self.levels.next()?;
+            // What covers the first page begins before it.
+            self.first = block(self.first, self.level);
+            let step = pages_of(self.level);
+            self.level += 1;
+            if self.index.0.is_empty() {
+                continue;
+            }
+            // Whichever is less: a look at each page, or one at everything there is.
+            self.walk = if (self.end - self.first).div_ceil(step) <= self.index.0.len() as u64 {
+                Walk::Pages { next: self.first, step }
+            } else {
+                Walk::All(self.index.0.iter())
+            };
+        }
     }
 }
 
 /// All entries.
 #[derive(Debug, Default)]
 pub struct Mirror {
-    entries: FxHashMap<Key, Entry>,
+    by_key: FxHashMap<Key, Id>,
+    held: Vec<(Key, Entry)>,
+    /// Places there that are free.
+    free: Vec<Id>,
     /// By host page, for each level.
-    by_hva: [Index; 3],
+    by_hva: Levels,
     /// By frame, for each level; only where somebody asks for it.
-    by_pfn: Option<[Index; 3]>,
+    by_pfn: Option<Levels>,
     /// Those that are about to go.
     going: Vec<Key>,
 }
@@ -171,15 +239,6 @@ const fn block(page: u64, level: u8) -> u64 {
     page & !(pages_of(level) - 1)
 }
 
-/// The keys in `index` whose pages meet `pages` pages from `first`.
-fn meeting(index: &[Index; 3], first: u64, pages: u64) -> impl Iterator<Item = Key> + '_ {
-    index
-        .iter()
-        .zip([1, 2, 3])
-        .filter(|(index, _)| !index.0.is_empty())
-        .flat_map(move |(index, level)| index.between(block(first, level), first.saturating_add(pages), pages_of(level)))
-}
-
 impl Mirror {
     /// From now on entries can be found by what they map, too.
     pub fn index_frames(&mut self) {
@@ -189,74 +248,98 @@ impl Mirror {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.by_key.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.by_key.is_empty()
     }
 
     /// One of them.
     #[must_use]
     pub fn get(&self, key: Key) -> Option<&Entry> {
-        self.entries.get(&key)
+        self.by_key.get(&key).map(|id| self.at(*id))
+    }
+
+    fn at(&self, id: Id) -> &Entry {
+        &self.held[id.0 as usize].1
     }
 
     /// Puts one in, in place of whatever was there.
     pub fn insert(&mut self, key: Key, entry: Entry) {
-        if let Some(old) = self.entries.insert(key, entry) {
-            if old.hva == entry.hva && old.pfn == entry.pfn && old.level == entry.level {
-                return;
+        let id = match self.by_key.entry(key) {
+            hash_map::Entry::Occupied(held) => {
+                let id = *held.get();
+                let old = std::mem::replace(&mut self.held[id.0 as usize].1, entry);
+                if old.hva == entry.hva && old.pfn == entry.pfn && old.level == entry.level {
+                    return;
+                }
+                self.leave(id, &old);
+                id
             }
-            self.leave(key, &old);
-        }
+            hash_map::Entry::Vacant(place) => match self.free.pop() {
+                Some(id) => {
+                    self.held[id.0 as usize] = (key, entry);
+                    *place.insert(id)
+                }
+                None => {
+                    // Four thousand million of them would be 16 TiB of guest memory, and half of that here.
+                    let id = Id(u32::try_from(self.held.len()).unwrap_or(u32::MAX));
+                    self.held.push((key, entry));
+                    *place.insert(id)
+                }
+            },
+        };
         let level = slot(entry.level);
         if let Some(hva) = entry.hva {
-            self.by_hva[level].insert(block(hva.get() >> PAGE_SHIFT, entry.level), key);
+            self.by_hva[level].insert(block(hva.get() >> PAGE_SHIFT, entry.level), id);
         }
         if let Some(by_pfn) = &mut self.by_pfn {
-            by_pfn[level].insert(block(entry.pfn.get(), entry.level), key);
+            by_pfn[level].insert(block(entry.pfn.get(), entry.level), id);
         }
     }
 
     /// Takes one out.
     pub fn remove(&mut self, key: Key) -> Option<Entry> {
-        let entry = self.entries.remove(&key)?;
-        self.leave(key, &entry);
+        let id = self.by_key.remove(&key)?;
+        let entry = *self.at(id);
+        self.leave(id, &entry);
+        self.free.push(id);
         Some(entry)
     }
 
     /// Takes what was an entry out of the indices.
-    fn leave(&mut self, key: Key, entry: &Entry) {
+    fn leave(&mut self, id: Id, entry: &Entry) {
         let level = slot(entry.level);
         if let Some(hva) = entry.hva {
-            self.by_hva[level].remove(block(hva.get() >> PAGE_SHIFT, entry.level), key);
+            self.by_hva[level].remove(block(hva.get() >> PAGE_SHIFT, entry.level), id);
         }
         if let Some(by_pfn) = &mut self.by_pfn {
-            by_pfn[level].remove(block(entry.pfn.get(), entry.level), key);
+            by_pfn[level].remove(block(entry.pfn.get(), entry.level), id);
         }
     }
 
     /// Changes whether a guest may write through one.
     pub fn permit(&mut self, key: Key, writable: bool) {
-        if let Some(entry) = self.entries.get_mut(&key) {
-            entry.writable = writable;
+        if let Some(id) = self.by_key.get(&key) {
+            self.held[id.0 as usize].1.writable = writable;
         }
     }
 
     /// All that map a page of `range`.
     pub fn within(&self, range: HvaRange) -> impl Iterator<Item = (Key, &Entry)> {
-        let keys = meeting(&self.by_hva, range.start().get() >> PAGE_SHIFT, range.pages());
-        keys.filter_map(move |key| self.entries.get(&key).map(|entry| (key, entry)))
+        Meeting::new(&self.by_hva, range.start().get() >> PAGE_SHIFT, range.pages())
+            .map(|id| &self.held[id.0 as usize])
             .filter(move |(_, entry)| entry.range().is_some_and(|own| own.overlaps(range)))
+            .map(|(key, entry)| (*key, entry))
     }
 
     /// All that map one of `pages` frames from `first`: none unless [`Mirror::index_frames`] was called before they came.
     pub fn of_frames(&self, first: Pfn, pages: u64) -> impl Iterator<Item = &Entry> {
-        let keys = self.by_pfn.iter().flat_map(move |by_pfn| meeting(by_pfn, first.get(), pages));
-        keys.filter_map(|key| self.entries.get(&key)).filter(move |entry| {
+        let ids = self.by_pfn.iter().flat_map(move |by_pfn| Meeting::new(by_pfn, first.get(), pages));
+        ids.map(|id| self.at(id)).filter(move |entry| {
             entry.pfn.get() < first.get().saturating_add(pages) && first.get() < entry.pfn.get() + entry.pages()
         })
     }
@@ -279,17 +362,20 @@ impl Mirror {
         }
         let frames = gfn.0..gfn.0 + (pages_of(level) << 9);
         let gone: Vec<Key> = self
-            .entries
+            .by_key
             .iter()
+            .map(|(key, id)| (*key, self.at(*id)))
             .filter(|(_, entry)| entry.level == level && (!direct || frames.contains(&entry.gfn.0)))
-            .map(|(key, _)| *key)
+            .map(|(key, _)| key)
             .collect();
         killed.extend(gone.into_iter().filter_map(|key| self.remove(key)));
     }
 
     /// Takes all out.
     pub fn clear(&mut self) {
-        self.entries.clear();
+        self.by_key.clear();
+        self.held.clear();
+        self.free.clear();
         self.by_hva.iter_mut().chain(self.by_pfn.iter_mut().flatten()).for_each(|index| index.0.clear());
     }
 }

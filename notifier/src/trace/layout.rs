@@ -31,8 +31,9 @@ pub struct Layout {
     votes: FxHashMap<Gfn, Distance>,
     /// How often each distance was found.
     found: FxHashMap<Distance, u64>,
-    /// What a probe has said.
-    told: FxHashMap<Distance, (u64, u64)>,
+    /// What a probe has said: by the first frame of a memslot and where that lies, the frames that it has spoken of. Two with the same
+    /// distance may have another one between them.
+    told: FxHashMap<(Gfn, Hva), (u64, u64)>,
     /// Whether the recording says by itself how memory lies.
     known: bool,
 }
@@ -67,8 +68,7 @@ impl Layout {
                 What::Set { gfn, spte, level, .. } if spte.is_leaf(level) => self.installed(gfn, spte.pfn(), level),
                 What::Changed { gfn, new, level, .. } if new.is_leaf(level) => self.installed(gfn, new.pfn(), level),
                 What::SlotUnmap { start, end, base, hva } => {
-                    let distance = distance(base, hva);
-                    let (first, last) = self.told.entry(distance).or_insert((start.0, end.0));
+                    let (first, last) = self.told.entry((base, hva)).or_insert((start.0, end.0));
                     (*first, *last) = ((*first).min(start.0), (*last).max(end.0));
                 }
                 _ => {}
@@ -94,7 +94,7 @@ impl Layout {
         if self.known {
             return None;
         }
-        let told = self.told.iter().map(|(distance, (first, last))| (*first, *last, *distance));
+        let told = self.told.iter().map(|((base, hva), (first, last))| (*first, *last, distance(*base, *hva)));
         let mut slots: Vec<SlotMap> = told.filter_map(|(first, last, distance)| slot(first, last, distance)).collect();
         if slots.is_empty() {
             let most = self.found.values().copied().max().unwrap_or(0);
@@ -157,6 +157,20 @@ mod tests {
         (0..100).filter(|n| *n != 50).for_each(|n| layout.item(&set(n, 0x1000 + n)));
         let slots = layout.finish().expect("inferred");
         assert_eq!(slots.iter().map(|slot| (slot.gfn.0, slot.pages)).collect::<Vec<_>>(), [(0, 50), (51, 49)]);
+    }
+
+    #[test]
+    fn memslots_of_one_distance_are_not_taken_for_one() {
+        let mut layout = Layout::default();
+        let mut told = |start, end, base, hva| {
+            let what = What::SlotUnmap { start: Gfn(start), end: Gfn(end), base: Gfn(base), hva: Hva::new(hva) };
+            layout.item(&Item::Event(KernelEvent { at: At::default(), what }));
+        };
+        told(0x10, 0x20, 0, 0x7f00_0000_0000);
+        told(0x200, 0x300, 0x100, 0x7f00_0010_0000);
+        told(0x120, 0x130, 0x100, 0x7f00_0010_0000);
+        let slots = layout.finish().expect("told");
+        assert_eq!(slots.iter().map(|slot| (slot.gfn.0, slot.pages)).collect::<Vec<_>>(), [(0x10, 0x10), (0x120, 0x1e0)]);
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub(super) const BOOT: Duration = Duration::from_secs(120);
 pub(super) const ANSWER: Duration = Duration::from_secs(60);
 /// The next word of one that reads a recording, which takes a while where every instruction is emulated.
 pub(super) const READING: Duration = Duration::from_secs(180);
+/// The next word of a kernel that has complained of more than a warning: one that lost a thread, or a processor, seldom says any.
+pub(super) const COMPLAINED: Duration = Duration::from_secs(20);
 /// A word from PID 1 after a run.
 pub(super) const SHORT: Duration = Duration::from_secs(5);
 /// Beside its planned time, what a scenario takes at most: making and ending a VM, the final check, and each of the bounds within

@@ -74,12 +74,14 @@ pub enum L1Error {
         what: String,
     },
     /// The machine ended, or fell silent, in the middle of an answer.
-    #[error("{release} gave no whole answer: {end}")]
+    #[error("{release} gave no whole answer: {end}{}", said.as_ref().map_or_else(String::new, |said| format!("; the kernel had said: {said}")))]
     Lost {
         /// The kernel.
         release: String,
         /// How it ended.
         end: String,
+        /// What its kernel had complained of.
+        said: Option<String>,
     },
     /// The symbols arrived damaged.
     #[error(transparent)]

@@ -2,10 +2,11 @@
 
 use super::{
     ConsoleAlarm, End, L1Error, Ran, alarms,
-    deadline::{self, ANSWER, BOOT, Deadline, READING},
+    deadline::{self, ANSWER, BOOT, COMPLAINED, Deadline, READING},
     patching::LiveText,
 };
 use crate::{
+    host::kmsg::Alarm,
     inside::{
         Collected, Decoder, Event, Progress, Ready, Request, RunRequest, Sender, SiteReach, SymbolsCollector, TracePhase,
         TraceRequest,
@@ -56,8 +57,6 @@ pub struct Boot<'a> {
 pub struct L1 {
     machine: Machine,
     events: Decoder<Event>,
-    /// Bytes of the console that were judged.
-    judged: usize,
     ready: Ready,
 }
 
@@ -121,7 +120,7 @@ impl L1 {
             kvm: false,
             notes: Vec::new(),
         };
-        Self { machine, events: Decoder::default(), judged: 0, ready: ready.unwrap_or(unknown) }
+        Self { machine, events: Decoder::default(), ready: ready.unwrap_or(unknown) }
     }
 
     /// What it said when it was ready.
@@ -208,12 +207,17 @@ impl L1 {
         Err(L1Error::Silent { release: release(), limit: BOOT, console: self.console() })
     }
 
-    /// Complaints on the console that are new.
-    fn complaints(&mut self) -> Vec<ConsoleAlarm> {
+    /// Complaints on the console behind its first `judged` bytes.
+    fn complaints(&self, judged: usize) -> Vec<ConsoleAlarm> {
         let console = self.machine.console();
-        let new = console.get(self.judged..).unwrap_or_default();
+        let new = console.get(judged..).unwrap_or_default();
         // A report is judged when it is whole, or nearly so: with what is there of it.
         alarms(new)
+    }
+
+    /// The first of them after which a kernel may not go on.
+    fn gravest(&self, judged: usize) -> Option<String> {
+        self.complaints(judged).into_iter().find(|alarm| alarm.alarm != Alarm::Warning).map(|alarm| alarm.text)
     }
 
     /// Runs scenarios; `on` is told everything as it happens.
@@ -234,7 +238,7 @@ impl L1 {
         interrupted: &AtomicBool,
         on: &mut dyn FnMut(&Event),
     ) -> Result<Ran, L1Error> {
-        self.judged = self.machine.console().len();
+        let judged = self.machine.console().len();
         let begin = Instant::now();
         self.send(&Request::Run(request.clone()))?;
         let mut deadline = Deadline::new(request);
@@ -256,7 +260,7 @@ impl L1 {
                     }
                 }
                 Next::Nothing => {
-                    if !self.complaints().is_empty() {
+                    if !self.complaints(judged).is_empty() {
                         deadline.alarmed();
                     }
                     if let Some(quiet) = deadline.passed() {
@@ -273,7 +277,7 @@ impl L1 {
             // PID 1 answers when the process that ran it is gone: what the kernel says at its end is said by then.
             let _ = self.ask(&Request::Ping, |event| Ok(matches!(event, Event::Pong).then_some(())), deadline::SHORT);
         }
-        ran.alarms = self.complaints();
+        ran.alarms = self.complaints(judged);
         ran.seconds = begin.elapsed().as_secs_f64();
         Ok(ran)
     }
@@ -296,6 +300,7 @@ impl L1 {
         mut take: impl FnMut(Event) -> Result<Option<T>, L1Error>,
         limit: Duration,
     ) -> Result<T, L1Error> {
+        let judged = self.machine.console().len();
         self.send(request)?;
         let (mut last, mut damaged) = (Instant::now(), Vec::new());
         loop {
@@ -307,7 +312,13 @@ impl L1 {
                 Next::Event(event) => {
                     last = Instant::now();
                     match *event {
-                        Event::Failed { what } => return Err(L1Error::Refused { release, what }),
+                        // What fails because the kernel died under it is not to be taken at its word.
+                        Event::Failed { what } => {
+                            return Err(match self.gravest(judged) {
+                                Some(said) => L1Error::Lost { release, end: what, said: Some(said) },
+                                None => L1Error::Refused { release, what },
+                            });
+                        }
                         other => {
                             if let Some(all) = take(other)? {
                                 return Ok(all);
@@ -315,14 +326,18 @@ impl L1 {
                         }
                     }
                 }
-                Next::Nothing if last.elapsed() < limit => {}
-                Next::Nothing => return Err(L1Error::Lost { release, end: End::Silent(limit).to_string() }),
+                Next::Nothing => {
+                    let quiet = last.elapsed();
+                    if quiet >= limit || quiet >= COMPLAINED && self.gravest(judged).is_some() {
+                        return Err(L1Error::Lost { release, end: End::Silent(quiet).to_string(), said: self.gravest(judged) });
+                    }
+                }
                 Next::Closed => {
                     let end = match self.machine.wait(GRACE) {
                         State::Ended(ending) => End::Died(ending).to_string(),
                         State::Running => "it closed the line".to_owned(),
                     };
-                    return Err(L1Error::Lost { release, end });
+                    return Err(L1Error::Lost { release, end, said: self.gravest(judged) });
                 }
             }
         }
@@ -388,7 +403,7 @@ impl L1 {
         interrupted: &AtomicBool,
         on: &mut dyn FnMut(&TracePhase),
     ) -> Result<Profile, L1Error> {
-        self.judged = self.machine.console().len();
+        let judged = self.machine.console().len();
         let mut notes = Vec::new();
         let take = |event: Event| {
             match event {
@@ -400,7 +415,7 @@ impl L1 {
             Ok(None)
         };
         let mut profile = self.ask_until(&Request::Trace(request.clone()), interrupted, take, READING)?;
-        let complaints = self.complaints();
+        let complaints = self.complaints(judged);
         profile.notes.extend(notes);
         profile.notes.extend(complaints.into_iter().map(|alarm| format!("the kernel said: {}", alarm.text)));
         Ok(profile)

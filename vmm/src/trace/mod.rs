@@ -7,4 +7,4 @@ mod record;
 
 pub use own::{OwnTrace, OwnTraceError};
 pub use read::{ReadTraceError, profile_of, profile_with};
-pub use record::{Ended, RecordingError, Target, record};
+pub use record::{Ended, RecordingError, Target, Watch, record};

@@ -69,6 +69,26 @@ pub struct Ended {
     pub gone: bool,
 }
 
+/// Who is told how a recording goes.
+pub trait Watch {
+    /// From now on everything is recorded.
+    fn attached(&mut self) {}
+
+    /// It has gone on for so long.
+    fn progress(&mut self, elapsed: Duration) {
+        let _ = elapsed;
+    }
+
+    /// It is about to end.
+    fn detaching(&mut self) {}
+}
+
+impl<F: FnMut(Duration)> Watch for F {
+    fn progress(&mut self, elapsed: Duration) {
+        self(elapsed);
+    }
+}
+
 /// How often it is looked at whether the process is still there.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -126,7 +146,7 @@ pub fn record(
     title: &str,
     time: Option<Duration>,
     interrupted: &AtomicBool,
-    progress: &mut dyn FnMut(Duration),
+    watch: &mut dyn Watch,
 ) -> Result<Ended, RecordingError> {
     let tracefs = find_tracefs()?;
     let file = File::create(path).map_err(|error| RecordingError::File { path: path.to_owned(), error })?;
@@ -141,7 +161,7 @@ pub fn record(
         Target::Process(pid) => {
             let recorder = Recorder::start(wanted(*pid), sink).map_err(RecordingError::from).map_err(remove)?;
             let there = || fs::exists(format!("/proc/{pid}")).unwrap_or(false);
-            let gone = wait(&recorder, time, interrupted, progress, there);
+            let gone = wait(&recorder, time, interrupted, watch, there);
             let tail = recorder.stop().map_err(RecordingError::from).map_err(remove)?;
             Ok(Ended { tail, status: None, gone })
         }
@@ -163,7 +183,7 @@ pub fn record(
             };
             let mut child = held.release().map_err(failed).map_err(remove)?;
             let mut status = None;
-            let gone = wait(&recorder, time, interrupted, progress, || {
+            let gone = wait(&recorder, time, interrupted, watch, || {
                 status = child.try_wait().ok().flatten();
                 status.is_none()
             });
@@ -184,17 +204,21 @@ fn wait(
     recorder: &Recorder,
     time: Option<Duration>,
     interrupted: &AtomicBool,
-    progress: &mut dyn FnMut(Duration),
+    watch: &mut dyn Watch,
     mut there: impl FnMut() -> bool,
 ) -> bool {
     let began = Instant::now();
+    watch.attached();
+    let mut gone = false;
     while time.is_none_or(|time| began.elapsed() < time) && !interrupted.load(Relaxed) && !recorder.is_over() {
-        if !there() {
-            return true;
+        gone = !there();
+        if gone {
+            break;
         }
-        progress(began.elapsed());
+        watch.progress(began.elapsed());
         let left = time.map_or(TICK, |time| time.saturating_sub(began.elapsed()));
         thread::sleep(TICK.min(left));
     }
-    false
+    watch.detaching();
+    gone
 }

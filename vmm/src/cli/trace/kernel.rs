@@ -9,11 +9,12 @@ use crate::{
     },
     inside::{Disturbance, TracePhase, TraceRequest},
     kernels::{Extras, Program},
-    l1::{Boot, L1},
-    qemu::MachineSpec,
+    l1::{Boot, L1, L1Error},
+    qemu::{Accel, MachineSpec},
     report::{counter::Counter, outdir::OutDir, units},
 };
-use std::process::ExitCode;
+use nostale_notifier::trace::profile::Profile;
+use std::{path::Path, process::ExitCode};
 
 pub(super) fn trace(name: &str, options: &TraceOptions, common: &Common) -> Result<ExitCode, Refused> {
     let command = options.command.clone();
@@ -55,18 +56,33 @@ pub(super) fn trace(name: &str, options: &TraceOptions, common: &Common) -> Resu
         nodes: shape.nodes,
         append: shape.append,
     };
-    let mut l1 = L1::boot_until(&boot, dir.path(), &interrupted)?;
     let seconds = options.seconds.unwrap_or(USUAL);
-    let request = TraceRequest { program: extras.program().to_owned(), command, seconds: seconds.as_secs_f64(), disturb };
+    let still = installed.accel == Accel::Tcg;
+    let request = TraceRequest { program: extras.program().to_owned(), command, seconds: seconds.as_secs_f64(), disturb, still };
     let of = units::seconds(seconds.as_secs_f64());
-    let profile = l1.trace(&request, &interrupted, &mut |phase| {
+    let tell = |phase: &TracePhase| {
         counter.say(match phase {
             TracePhase::Starting => format!("{name}: the command starts"),
             TracePhase::Recording { seconds } => format!("{name}: recording  {} of {of}", units::seconds(*seconds)),
             TracePhase::Reading { events } => format!("{name}: reading  {} events", units::count(*events)),
         });
-    })?;
-    l1.quit();
+    };
+    let once = |place: &Path| -> Result<Profile, L1Error> {
+        let mut l1 = L1::boot_until(&boot, place, &interrupted)?;
+        let profile = l1.trace(&request, &interrupted, &mut |phase| tell(phase))?;
+        l1.quit();
+        Ok(profile)
+    };
+    let profile = match once(&dir.path().join("first")) {
+        // Emulated machines are lost now and then, and seldom twice.
+        Err(lost) if lost.is_loss() && installed.accel == Accel::Tcg => {
+            counter.say(format!("{name}: booting again"));
+            let mut profile = once(&dir.path().join("second"))?;
+            profile.notes.push(format!("another machine was needed: {lost}"));
+            profile
+        }
+        profile => profile?,
+    };
     drop(counter);
     show(profile, out, common)
 }

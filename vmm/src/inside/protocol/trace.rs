@@ -14,6 +14,9 @@ pub struct TraceRequest {
     pub seconds: f64,
     /// `--disturb`
     pub disturb: Vec<Disturbance>,
+    /// Whether the command stands still while the kernel's text is patched for the recording. Emulated processors stumble over text that
+    /// changes under them.
+    pub still: bool,
 }
 
 /// What moves the memory of a process that does not do so by itself.

@@ -1,6 +1,10 @@
 //! The command whose VM is recorded: an ordinary process.
 
 use super::super::protocol::TraceRequest;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use std::{
     fs::{self, File},
     io,
@@ -15,6 +19,8 @@ use std::{
 const MAKES_A_VM: Duration = Duration::from_secs(60);
 /// And until its VM has begun with what it does: nobody who attaches to a VM comes at its first instruction.
 const SETTLES: Duration = Duration::from_millis(500);
+/// How long it may take until its threads are stopped: one in the middle of a system call ends that first.
+const STANDS: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_millis(20);
 /// What it prints.
 const OUTPUT: &str = "/output-of-command";
@@ -69,6 +75,20 @@ impl Started {
         }
     }
 
+    /// Stops all of its threads, and waits until they have.
+    pub(super) fn halt(&self) {
+        let began = Instant::now();
+        let _ = kill(Pid::from_raw(self.pid()), Signal::SIGSTOP);
+        while !stands(self.pid()) && began.elapsed() < STANDS {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Lets them go on.
+    pub(super) fn go_on(&self) {
+        let _ = kill(Pid::from_raw(self.pid()), Signal::SIGCONT);
+    }
+
     /// How it ended, and what it had printed.
     pub(super) fn end(&mut self) -> String {
         let status = match self.child.try_wait() {
@@ -95,6 +115,17 @@ impl Drop for Started {
     }
 }
 
+/// Whether all threads of a process are stopped, or gone.
+fn stands(pid: i32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok()).all(|stat| is_still(&stat))
+}
+
+/// `proc_pid_stat(5)`: the state follows the name, which may hold anything, parentheses too.
+fn is_still(stat: &str) -> bool {
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't', 'Z', 'X']))
+}
+
 /// Whether a process holds a vCPU: what KVM calls its files is all that others see of a VM.
 fn has_vcpu(pid: i32) -> bool {
     let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
@@ -114,5 +145,22 @@ mod tests {
         assert!(is_vcpu(Path::new("anon_inode:kvm-vcpu:0")) && is_vcpu(Path::new("anon_inode:kvm-vcpu")));
         assert!(!is_vcpu(Path::new("anon_inode:kvm-vm")) && !is_vcpu(Path::new("/dev/kvm")));
         assert!(!has_vcpu(std::process::id() as i32) && !has_vcpu(i32::MAX));
+    }
+
+    #[test]
+    fn a_command_stands_still_and_goes_on() -> Result<(), String> {
+        assert!(is_still("7 (a) R) T 1 7") && is_still("7 (b) t 1") && !is_still("7 (T) S 1") && !is_still(""));
+        let command = Command::new("sleep").arg("60").spawn().map_err(|error| error.to_string())?;
+        let started = Started { child: command, name: "sleep".to_owned() };
+        assert!(!stands(started.pid()));
+        started.halt();
+        assert!(stands(started.pid()));
+        started.go_on();
+        let began = Instant::now();
+        while stands(started.pid()) && began.elapsed() < Duration::from_secs(20) {
+            thread::sleep(TICK);
+        }
+        assert!(!stands(started.pid()));
+        Ok(())
     }
 }

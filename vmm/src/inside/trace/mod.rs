@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     host::facts::Facts,
-    trace::{self, Target},
+    trace::{self, Target, Watch},
 };
 use command::Started;
 use disturb::Disturbing;
@@ -23,6 +23,36 @@ use std::{
 
 /// How often it is told that a recording goes on.
 const WORD: Duration = Duration::from_secs(1);
+
+/// What goes on while the command is recorded.
+struct Watching<'a> {
+    request: &'a TraceRequest,
+    nodes: &'a [i32],
+    started: &'a Started,
+    tell: &'a mut dyn FnMut(TracePhase),
+    disturbing: Option<Disturbing>,
+    notes: Vec<String>,
+}
+
+impl Watch for Watching<'_> {
+    fn attached(&mut self) {
+        if self.request.still {
+            self.started.go_on();
+        }
+        self.disturbing = Some(Disturbing::start(self.started.pid(), &self.request.disturb, self.nodes));
+    }
+
+    fn progress(&mut self, elapsed: Duration) {
+        (self.tell)(TracePhase::Recording { seconds: elapsed.as_secs_f64() });
+    }
+
+    fn detaching(&mut self) {
+        self.notes.extend(self.disturbing.take().into_iter().flat_map(Disturbing::stop));
+        if self.request.still {
+            self.started.halt();
+        }
+    }
+}
 
 /// Starts the command, waits until it has a VM, and records its process while its memory is moved; gives the last event.
 pub(super) fn trace(request: &TraceRequest, facts: &Facts, out: &mut Out) -> Result<Event, String> {
@@ -38,13 +68,17 @@ pub(super) fn trace(request: &TraceRequest, facts: &Facts, out: &mut Out) -> Res
     };
     let mut started = Started::new(request)?;
     started.wait_for_vm(&mut || tell(TracePhase::Starting))?;
-    let disturbing = Disturbing::start(started.pid(), &request.disturb, &facts.numa.ids());
+    if request.still {
+        started.halt();
+    }
     // From here on as `nostale trace --pid` does it.
     let title = request.command.iter().map(|word| word.display().to_string()).collect::<Vec<_>>().join(" ");
     let (target, path) = (Target::Process(started.pid()), Path::new(RECORDING));
-    let mut progress = |elapsed: Duration| tell(TracePhase::Recording { seconds: elapsed.as_secs_f64() });
-    let ended = trace::record(&target, path, &title, Some(seconds), &AtomicBool::new(false), &mut progress);
-    let mut notes = disturbing.stop();
+    let nodes = facts.numa.ids();
+    let mut watching =
+        Watching { request, nodes: &nodes, started: &started, tell: &mut tell, disturbing: None, notes: Vec::new() };
+    let ended = trace::record(&target, path, &title, Some(seconds), &AtomicBool::new(false), &mut watching);
+    let mut notes = watching.notes;
     let ended = ended.map_err(|error| error.to_string())?;
     if ended.gone {
         notes.push(format!("the command ended before the time was over: {}", started.end()));

@@ -63,6 +63,7 @@ impl Plan {
                 What::Enter { call, args: [number(0)?, number(1)?, number(2)?, number(3)?, number(4)?, number(5)?] }
             }
             Kind::Exit(call) => What::Exit { call, ret: number(0)? as i64 },
+            Kind::NewTask => What::NewTask { child: Tid(number(0)? as i32), flags: number(1)? },
             Kind::Unmap => What::Unmap { start: hva(0)?, end: hva(1)? },
             Kind::ChangePte => What::ChangePte { hva: hva(0)? },
             Kind::RangeStart => What::RangeStart { mm: number(0)?, start: hva(1)?, end: hva(2)?, reason: number(3)? as u32 },

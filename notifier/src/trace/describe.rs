@@ -35,6 +35,7 @@ pub fn name(what: &What) -> &'static str {
         What::FastFault { .. } => "kvmmmu/fast_page_fault",
         What::Fault { .. } => "kvm/kvm_page_fault",
         What::ZapTable { .. } => "kvmmmu/kvm_mmu_prepare_zap_page",
+        What::NewTask { .. } => "task/task_newtask",
         What::ZapAll => "kvmmmu/kvm_mmu_zap_all_fast",
         What::SetMigration { .. } => "migrate/set_migration_pte",
         What::RemoveMigration { .. } => "migrate/remove_migration_pte",
@@ -134,6 +135,8 @@ fields! {
     Order "page_order" Decimal "log2 of pages.",
     Pages "pages" Decimal "Pages; all ones for everything.",
     Lost "lost" Decimal "Events that are missing here.",
+    Child "child" Decimal "A new thread or process.",
+    Flags "flags" Hex "`CLONE_*`.",
     From "from_tsc" Decimal "When what ends here began, in ticks.",
 }
 
@@ -184,6 +187,7 @@ pub fn fields(what: &What) -> Fields {
             Fields { list, len: arguments(call) }
         }
         What::Exit { ret, .. } => Fields::new(&[(F::Ret, ret.cast_unsigned())]),
+        What::NewTask { child, flags } => Fields::new(&[(F::Child, child.0 as u64), (F::Flags, flags)]),
         What::Unmap { start, end } => Fields::new(&[(F::Hva, start.get()), (F::HvaEnd, end.get())]),
         What::ChangePte { hva } => Fields::new(&[(F::Hva, hva.get())]),
         What::RangeStart { mm, start, end, reason } => {
@@ -261,6 +265,7 @@ impl fmt::Display for Text<'_> {
             What::FastFault { sptep, old, new } => write!(f, "fast fault {old} → {new} at {sptep:#x}"),
             What::Fault { vcpu, address, error } => write!(f, "fault of vCPU {vcpu} at {address:#x} error {error:#x}"),
             What::ZapTable { gfn, role } => write!(f, "zap table of gfn {gfn} role {role:#x}"),
+            What::NewTask { child, flags } => write!(f, "new task {child} flags {flags:#x}"),
             What::ZapAll => f.write_str("zap all"),
             What::SetMigration { hva, entry, order } => write!(f, "migration entry {entry:#x} at {hva} order {order}"),
             What::RemoveMigration { hva, entry, order } => write!(f, "migrated: {entry:#x} at {hva} order {order}"),

@@ -179,6 +179,13 @@ pub enum What {
         /// What it returned: negative error numbers, otherwise its result.
         ret: i64,
     },
+    /// t `task:task_newtask`: a thread or a process comes to be, in its parent's context and before it has run.
+    NewTask {
+        /// Which.
+        child: Tid,
+        /// `CLONE_*`.
+        flags: u64,
+    },
     /// t `kvm:kvm_unmap_hva_range`: KVM hears of an invalidation that begins (`virt/kvm/kvm_main.c`,
     /// `kvm_mmu_notifier_invalidate_range_start`, before it takes `mmu_lock`), whether or not a memslot lies there.
     Unmap {

@@ -31,6 +31,7 @@ macro_rules! kinds {
 kinds!(
     Enter,
     Exit,
+    NewTask,
     Unmap,
     ChangePte,
     RangeStart,

@@ -141,6 +141,8 @@ fn item(at: At, kind: &str, words: &[&str]) -> Option<Item> {
     let level = || number("level").map(|level| level as u8);
     let order = || number("order").map(|order| order as u8);
     let gfn = || number("gfn").map(Gfn);
+    // That of the VM's process, unless it is said.
+    let mm = || number("mm").unwrap_or(1);
     let what = match kind {
         "enter" => {
             let mut args = [0; 6];
@@ -150,9 +152,10 @@ fn item(at: At, kind: &str, words: &[&str]) -> Option<Item> {
             What::Enter { call: Call::named(bare.first()?)?, args }
         }
         "exit" => What::Exit { call: Call::named(bare.first()?)?, ret: text("ret").and_then(ret_of)? },
+        "new_task" => What::NewTask { child: Tid(number("child")? as i32), flags: number("flags")? },
         "unmap" => What::Unmap { start: hva("start")?, end: hva("end")? },
-        "range_start" => What::RangeStart { mm: 1, start: hva("start")?, end: hva("end")?, reason: 0 },
-        "range_end" => What::RangeEnd { mm: 1, start: hva("start")?, end: hva("end")? },
+        "range_start" => What::RangeStart { mm: mm(), start: hva("start")?, end: hva("end")?, reason: 0 },
+        "range_end" => What::RangeEnd { mm: mm(), start: hva("start")?, end: hva("end")? },
         "slot_unmap" => What::SlotUnmap {
             start: number("start").map(Gfn)?,
             end: number("end").map(Gfn)?,

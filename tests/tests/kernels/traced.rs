@@ -86,7 +86,8 @@ pub(crate) fn qemu() -> Result<(), Failed> {
     // How many depends on how fast all this is emulated; that there were some does not.
     let invalidations: u64 = all("operations").iter().filter_map(|operation| operation["invalidations"].as_u64()).sum();
     ensure(invalidations > 0, shown)?;
-    let held: Vec<_> = all("rules").into_iter().filter(|rule| rule["state"] == "held" && rule["checks"].as_u64() > Some(0)).collect();
+    let held: Vec<_> =
+        all("rules").into_iter().filter(|rule| rule["state"] == "held" && rule["checks"].as_u64() > Some(0)).collect();
     // With all that they need: where guest memory lies, what the host maps there, and the probes.
     for name in ["zapped", "flushed", "in-progress", "installed-over", "primary", "freed", "closed"] {
         ensure(held.iter().any(|rule| rule["name"] == name), || format!("{name}: {profile:#}"))?;

@@ -208,6 +208,29 @@ fn orders_of_two_kernels() -> Result<(), Failed> {
     opened.in_peace()
 }
 
+fn two_recordings_compared() -> Result<(), Failed> {
+    let mut opened = open(&[("compare.json", &|| value(samples::comparison()))])?;
+    let browser = &mut opened.browser;
+    same("the verdict", browser.text(".hero h1")?.lines().last(), Some("relevant"))?;
+    let findings = browser.text("#result-1-relevant")?;
+    ensure(findings.contains("mremap") && findings.contains("no-install"), || findings.clone())?;
+    // Each operation has an order that A has not, one more has none but mremap, and one that both have.
+    let rows = "#result-1-orders tbody tr:not(.under)";
+    same("orders", browser.seen(rows)?, 11)?;
+    ensure(browser.text(rows)?.contains("relevant"), || "what is relevant is not the first".to_owned())?;
+    browser.click("#result-1-orders .filter[data-kind=new]")?;
+    browser.click("#result-1-orders .filter[data-kind=fewer]")?;
+    same("what is relevant alone", browser.seen(rows)?, 1)?;
+    browser.click("#result-1-orders .opens")?;
+    let why = browser.text("#result-1-orders .under")?;
+    ensure(why.contains("kvm-flush"), || why.clone())?;
+    same("times", browser.seen("#result-1-times tbody tr")?, 10)?;
+    same("rules", browser.seen("#result-1-rules tbody tr:not(.under)")?, 3)?;
+    let sides = browser.text("#result-1-environment")?;
+    ensure(sides.contains(samples::NASTY) && sides.contains("6.1.0"), || sides.clone())?;
+    opened.in_peace()
+}
+
 fn kernels_and_mutants_and_models() -> Result<(), Failed> {
     let matrix = || value(samples::matrix());
     let unknown = || json!({ "pairs": NOSTALE });
@@ -355,6 +378,7 @@ fn main() -> ExitCode {
         trial("on_paper_everything_is_open_and_nothing_can_be_pressed", paper),
         trial("a_recording_of_nothing", nothing_in_it),
         trial("a_narrow_window_is_wide_enough", a_narrow_window),
+        trial("two_recordings_are_compared", two_recordings_compared),
         trial("no_browser_is_left_behind", nothing_is_left),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -4,6 +4,7 @@ use nostale_notifier::{
     Hva,
     event::Tsc,
     trace::{
+        compare::{Comparison, Recorded, compare},
         head::Mmu,
         profile::{
             BATCHES, Break, EventLine, KindCount, Latency, LostOnCpu, OperationProfile, OrderVerdict, Profile, RuleResult,
@@ -193,6 +194,16 @@ pub(crate) fn profile(kernel: &str, operations: u64, flushes_twice: bool) -> Pro
         timelines: names.iter().flat_map(|name| orders.iter().map(move |order| timeline(name, order))).collect(),
         notes: Vec::new(),
     }
+}
+
+/// Two recordings compared, of which the second flushes behind the end of an invalidation.
+pub(crate) fn comparison() -> Comparison {
+    let (a, mut b) = (profile("6.1.0", 5, false), profile("7.2.0", 5, true));
+    let mut late = CALL.to_vec();
+    late.swap(4, 6);
+    b.operations[0].signatures.push(Signature { order: late, count: 64, batches: vec![1; BATCHES] });
+    let side = |path, profile| Recorded { path, profile };
+    compare(side(NASTY, &a), side("after", &b), 0.01)
 }
 
 fn operation(name: &str, orders: &[Vec<Stage>]) -> OperationProfile {

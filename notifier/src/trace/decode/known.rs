@@ -7,6 +7,7 @@ use super::super::event::Call;
 pub(crate) enum Kind {
     Enter(Call),
     Exit(Call),
+    NewTask,
     Unmap,
     ChangePte,
     RangeStart,
@@ -63,6 +64,7 @@ pub(crate) const PROBES: &str = "nostale_trace";
 
 /// All but system calls.
 pub(crate) const KNOWN: &[(&str, Kind, &[Wanted])] = &[
+    ("task/task_newtask", Kind::NewTask, &[int(&["pid"]), long(&["clone_flags"])]),
     ("kvm/kvm_unmap_hva_range", Kind::Unmap, &[long(&["start"]), long(&["end"])]),
     ("kvm/kvm_set_spte_hva", Kind::ChangePte, &[long(&["hva"])]),
     // The vCPU is known since Linux 6.2; the error code has had 4 bytes.

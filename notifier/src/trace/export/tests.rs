@@ -214,7 +214,7 @@ fn an_export_that_is_given_up_leaves_nothing_and_a_clock_must_tick() {
 
 fn what() -> impl Strategy<Value = What> {
     let number = prop_oneof![any::<u64>(), Just(0), Just(u64::MAX)];
-    ((0_usize..21, any::<prop::sample::Index>()), [(); 6].map(|()| number.clone()), any::<u32>(), any::<[u8; 2]>()).prop_map(
+    ((0_usize..22, any::<prop::sample::Index>()), [(); 6].map(|()| number.clone()), any::<u32>(), any::<[u8; 2]>()).prop_map(
         |((kind, call), args, small, [level, space])| {
             let call = Call::named(Call::NAMES[call.index(Call::NAMES.len())]).unwrap();
             let [a, b, c, d, ..] = args;
@@ -241,6 +241,7 @@ fn what() -> impl Strategy<Value = What> {
                 17 => What::SetMigration { hva: start, entry: b, order: level },
                 18 => What::RemoveMigration { hva: start, entry: b, order: level },
                 19 => What::TlbFlush { reason: level, pages: a },
+                20 => What::NewTask { child: Tid((a & 0x7fff_ffff) as i32), flags: b },
                 _ => What::Free { pfn: Pfn::new(a), order: level },
             }
         },

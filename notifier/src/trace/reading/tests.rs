@@ -22,6 +22,7 @@ fn all() -> Vec<What> {
     vec![
         What::Enter { call, args: [1, 2, 3, u64::MAX, 5, 6] },
         What::Exit { call, ret: -12 },
+        What::NewTask { child: Tid(1 << 20), flags: 0x3d_0f00 },
         What::Unmap { start, end },
         What::ChangePte { hva },
         What::RangeStart { mm: 1 << 63, start, end, reason: 4 },
@@ -56,7 +57,7 @@ fn every_event_comes_back_as_it_was() {
     items.push(Item::Slots { tsc: Tsc(15), slots: vec![SlotMap { gfn: Gfn(0), pages: 16, hva: Hva::new(0x1000) }] });
     items.push(Item::Primary(PrimarySample { from: Tsc(1), to: Tsc(25), start: Hva::new(0x1000), entries: vec![1, 2] }));
     items.push(Item::Lost { since: Tsc(10), until: Tsc(35), cpu: 1, events: Some(12) });
-    items.push(Item::Lost { since: Tsc(0), until: Tsc(999), cpu: 0, events: None });
+    items.push(Item::Lost { since: Tsc(150), until: Tsc(999), cpu: 0, events: None });
     let bytes = synthetic::recording(&items).expect("memory");
     let (found, reading) = read(&bytes);
     items.sort_by_key(Item::tsc);

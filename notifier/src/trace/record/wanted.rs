@@ -57,8 +57,13 @@ pub(super) struct Event {
 }
 
 /// What the VM's threads do besides.
-const TASK: [&str; 4] =
-    ["kvm/kvm_page_fault", "kvmmmu/kvm_mmu_set_spte", "kvmmmu/kvm_mmu_spte_requested", "kvmmmu/fast_page_fault"];
+const TASK: [&str; 5] = [
+    "task/task_newtask",
+    "kvm/kvm_page_fault",
+    "kvmmmu/kvm_mmu_set_spte",
+    "kvmmmu/kvm_mmu_spte_requested",
+    "kvmmmu/fast_page_fault",
+];
 
 /// What happens to memory in whichever thread.
 const MEMORY: [&str; 10] = [

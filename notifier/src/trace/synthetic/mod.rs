@@ -102,6 +102,7 @@ fn place(what: &What) -> (Source, String, [u64; NUMBERS]) {
     match *what {
         What::Enter { call, args } => event(Task, &format!("syscalls/sys_enter_{}", call.name()), &args),
         What::Exit { call, ret } => event(Task, &format!("syscalls/sys_exit_{}", call.name()), &[ret as u64]),
+        What::NewTask { child, flags } => event(Task, "task/task_newtask", &[child.0 as u64, flags]),
         What::Unmap { start, end } => event(Memory, "kvm/kvm_unmap_hva_range", &[start.get(), end.get()]),
         What::ChangePte { hva } => event(Memory, "kvm/kvm_set_spte_hva", &[hva.get()]),
         What::RangeStart { mm, start, end, reason } => {

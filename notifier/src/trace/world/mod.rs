@@ -27,6 +27,9 @@ use rustc_hash::FxHashMap;
 /// `KVM_CREATE_VM`, `KVM_SET_USER_MEMORY_REGION` and its successor: ioctls after which nothing of what was known need be true.
 const RENEWS: [u64; 3] = [0xae01, 0x4020_ae46, 0x40a0_ae49];
 
+/// Calls that change the memory that their first two arguments name, of the process that makes them.
+const CHANGES: [&str; 4] = ["munmap", "mremap", "mprotect", "madvise"];
+
 /// The pages from `start` to `end`, however the kernel cut them.
 #[must_use]
 pub fn pages_between(start: Hva, end: Hva) -> Option<HvaRange> {
@@ -101,7 +104,7 @@ impl World {
             slots: Slots::default(),
             mirror: Mirror::default(),
             threads: FxHashMap::default(),
-            family: Family::new(pid.map(Tid)),
+            family: Family::new(pid.map(Tid), has("task/task_newtask")),
             openings: Vec::new(),
             windows: Vec::new(),
             windows_seen: 0,
@@ -233,10 +236,17 @@ impl World {
                     self.mirror.clear();
                 }
             }
+            What::NewTask { child, flags } => {
+                self.family.born(tid, child, flags);
+                self.threads.remove(&child);
+            }
             What::Fault { .. } | What::Requested { .. } => self.threads.entry(tid).or_default().own = true,
             What::Unmap { start, end } => self.announce(event, start, end),
-            What::RangeStart { start, end, .. } => {
+            What::RangeStart { mm, start, end, .. } => {
                 if let Some(range) = pages_between(start, end) {
+                    if self.is_asked_for(tid, range) {
+                        self.family.has_mm(mm);
+                    }
                     self.threads.entry(tid).or_default().ranges.push((range, *event));
                 }
             }
@@ -277,10 +287,36 @@ impl World {
 
     fn announce(&mut self, event: &KernelEvent, start: Hva, end: Hva) {
         let Some(range) = pages_between(start, end) else { return };
+        // What another process does to its own memory zaps nothing of this VM.
+        if self.mmu == Mmu::Tdp && self.is_elsewhere(event.at.tid, range) {
+            return;
+        }
         if self.mmu == Mmu::Shadow {
             self.mirror.kill(range, &mut self.effects.killed);
         }
         self.openings.push(Opening { range, event: *event, zapped: 0, flushed: false });
+    }
+
+    /// Whether what a thread announces is another process's memory, at whatever address: processes that are alike have the same.
+    #[must_use]
+    pub fn is_elsewhere(&self, tid: Tid, range: HvaRange) -> bool {
+        let thread = self.threads.get(&tid);
+        let announced = thread.and_then(|thread| thread.ranges.iter().rfind(|(open, _)| *open == range));
+        if let Some((_, KernelEvent { what: What::RangeStart { mm, .. }, .. })) = announced
+            && self.family.knows_mm()
+        {
+            return self.family.is_others(*mm);
+        }
+        let on_others = thread.and_then(|thread| thread.call).is_some_and(|entered| entered.call.is_on_others());
+        !self.family.is_own(tid) && !on_others
+    }
+
+    /// Whether a thread of the VM's process announces what its own call is to change.
+    fn is_asked_for(&self, tid: Tid, range: HvaRange) -> bool {
+        let Some(thread) = self.threads.get(&tid).filter(|thread| thread.own && self.family.is_own(tid)) else { return false };
+        let Some(InCall { call, args: [start, bytes, ..], .. }) = thread.call else { return false };
+        let asked = pages_between(Hva::new(start), Hva::new(start.saturating_add(bytes)));
+        CHANGES.contains(&call.name()) && asked.is_some_and(|asked| asked.overlaps(range))
     }
 
     /// The invalidation of a range is not in progress any more, or may be over any moment.

@@ -13,6 +13,9 @@ use nostale_notifier::trace::compare::{Comparison, Evidence, LatencyChange, Late
 /// What a row is of is not broken into lines shorter than this.
 const NAME: Column = Column::Text(20);
 
+/// Orders of one side, as likely rare as new or gone, that are shown.
+const RARE: usize = 8;
+
 /// A share as people read it: `41 %`, `0.03 %`.
 pub(super) fn per_hundred(share: f64) -> String {
     match 100.0 * share {
@@ -82,7 +85,12 @@ pub(super) fn come_and_gone(comparison: &Comparison, width: usize, color: bool) 
     if rows.is_empty() {
         return Vec::new();
     }
-    rows.sort_by_key(|(_, order)| (!order.relevant, order.change != OrderChange::New, !order.evidence.confident));
+    let most = |order: &OrderDiff| order.a.invalidations.max(order.b.invalidations);
+    rows.sort_by_key(|(_, order)| {
+        (!order.relevant, !order.evidence.confident, std::cmp::Reverse(most(order)), order.change != OrderChange::New)
+    });
+    let telling = rows.iter().filter(|(_, order)| order.relevant || order.evidence.confident).count();
+    let folded = rows.split_off(rows.len().min(telling + RARE));
     let explanation = "how many invalidations have them; p is the chance of that with no difference, - too few to tell";
     let mut lines = title("Orders that are new or gone", explanation, width, color);
     let kinds = [NAME, Column::Number, Column::Number, Column::Number, Column::Text(10)];
@@ -98,6 +106,11 @@ pub(super) fn come_and_gone(comparison: &Comparison, width: usize, color: bool) 
         table.row(vec![name, count(&order.a), count(&order.b), probability(order.evidence.p_of_all), what]);
     }
     lines.extend(table.lines(width));
+    if let Some(most) = folded.iter().map(|(_, order)| most(order)).max() {
+        let (n, most) = (folded.len(), units::count(most));
+        let text = format!("and {n} more that may be rare on both sides (at most {most} of each): --format json has them");
+        lines.extend(hanging("", &text, width));
+    }
     lines
 }
 

@@ -9,7 +9,9 @@ use nostale_notifier::{
         profile::{
             BATCHES, Break, EventLine, Latency, LostOnCpu, OperationProfile, OrderVerdict, Profile, RuleResult, RuleState,
             Signature,
-            Stage::{self, Begin, End, Enter, Flush, Free, KvmFlush, RemoveMigration, Return, SetMigration, Start, Zap},
+            Stage::{
+                self, Begin, End, Enter, Fault, Flush, Free, Install, KvmFlush, RemoveMigration, Return, SetMigration, Start, Zap,
+            },
             VERSION,
         },
     },
@@ -179,6 +181,21 @@ fn nothing_relevant_is_short() {
     assert!(text.starts_with("nothing relevant: ") && text.lines().count() < 20, "{text}");
     assert!(text.contains("Frequencies: none has moved") && text.contains("Times: none has moved"), "{text}");
     assert_eq!(exit_status(&comparison), 0);
+}
+
+#[test]
+fn what_came_once_or_twice_is_counted_and_not_listed() {
+    let (a, _) = pair();
+    let mut b = a.clone();
+    for faults in 1..=20 {
+        let order: Vec<Stage> = MREMAP.into_iter().chain([Fault, Install].into_iter().cycle().take(faults)).collect();
+        b.operations[0].signatures.push(signature(&order, 1, if faults == 9 { 3 } else { 1 }));
+    }
+    let text = render(&compared(&(a, b)), Format::Human, &Options { width: 400, color: false });
+    assert_eq!(text.matches("new, perhaps rare").count(), 8, "{text}");
+    assert!(text.contains("and 12 more that may be rare on both sides (at most 1 of each): --format json has them"), "{text}");
+    let first = text.lines().find(|line| line.contains("new, perhaps rare")).unwrap_or_default();
+    assert_eq!(first.matches("fault").count(), 5, "the most frequent first: {first}");
 }
 
 #[test]

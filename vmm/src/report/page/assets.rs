@@ -5,7 +5,7 @@ pub(super) const PAGE: &str = include_str!("assets/page.html");
 
 const STYLES: [&str; 3] = [include_str!("assets/style.css"), include_str!("assets/parts.css"), include_str!("assets/print.css")];
 
-const SCRIPTS: [&str; 14] = [
+const SCRIPTS: [&str; 15] = [
     include_str!("assets/dom.js"),
     include_str!("assets/units.js"),
     include_str!("assets/stages.js"),
@@ -15,6 +15,7 @@ const SCRIPTS: [&str; 14] = [
     include_str!("assets/latency.js"),
     include_str!("assets/orders.js"),
     include_str!("assets/rules.js"),
+    include_str!("assets/compare.js"),
     include_str!("assets/run.js"),
     include_str!("assets/matrix.js"),
     include_str!("assets/mutate.js"),

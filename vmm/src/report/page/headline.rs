@@ -12,7 +12,10 @@ use crate::{
         units,
     },
 };
-use nostale_notifier::trace::profile::{OrderVerdict, Profile, RuleState};
+use nostale_notifier::trace::{
+    compare::{Comparison, ComparisonVerdict},
+    profile::{OrderVerdict, Profile, RuleState},
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -247,4 +250,20 @@ pub(super) fn trace(profile: &Profile) -> Headline {
         text = format!("{} breaks; {text}", units::count(breaks));
     }
     Headline::new(tone, word, text)
+}
+
+pub(super) fn compare(comparison: &Comparison) -> Headline {
+    let (tone, word) = match comparison.verdict {
+        ComparisonVerdict::NothingRelevant => (Tone::Held, "nothing relevant"),
+        ComparisonVerdict::Relevant => (Tone::Broken, "relevant"),
+        ComparisonVerdict::Incomparable => (Tone::Unproved, "incomparable"),
+    };
+    let orders = comparison.relevant_orders().count();
+    let rules = comparison.rules.iter().filter(|rule| rule.relevant).count();
+    let found = comparison.reason.clone().unwrap_or_else(|| {
+        format!("{} against the rules new in B, {} broken that held in A", counted(orders, "order"), counted(rules, "rule"))
+    });
+    let sides = [("A", &comparison.a), ("B", &comparison.b)];
+    let sides = sides.map(|(name, side)| format!("{name} {}, kernel {}", side.path, side.kernel)).join("; ");
+    Headline::new(tone, word, format!("{found}; {sides}"))
 }

@@ -4,7 +4,10 @@ use super::headline::{self, Headline};
 use crate::report::{
     RunReport, json, litmus::LitmusReport, litmus::diff::DiffReport, matrix::MatrixReport, mutate::MutateReport,
 };
-use nostale_notifier::trace::profile::{self, Profile};
+use nostale_notifier::trace::{
+    compare::Comparison,
+    profile::{self, Profile},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -26,6 +29,8 @@ pub enum Kind {
     LitmusDiff,
     /// The analysis of a kernel's trace.
     Trace,
+    /// `nostale compare`.
+    Compare,
     /// JSON of some other kind.
     Unknown,
 }
@@ -61,6 +66,7 @@ impl Kind {
             Self::Litmus => "litmus",
             Self::LitmusDiff => "litmus --diff",
             Self::Trace => "trace",
+            Self::Compare => "compare",
             Self::Unknown => "unknown",
         }
     }
@@ -77,6 +83,7 @@ impl Kind {
             () if has(&["tests", "seed"]) => Self::Litmus,
             () if has(&["pairs", "method", "alpha"]) => Self::LitmusDiff,
             () if has(&["rules", "operations", "timelines"]) => Self::Trace,
+            () if has(&["rules", "operations", "only_in_a"]) => Self::Compare,
             () => Self::Unknown,
         }
     }
@@ -97,6 +104,7 @@ impl Kind {
             Self::Litmus => read(document).map(|report: LitmusReport| headline::litmus(&report)),
             Self::LitmusDiff => read(document).map(|report: DiffReport| headline::litmus_diff(&report)),
             Self::Trace => read(document).map(|profile: Profile| headline::trace(&profile)),
+            Self::Compare => read(document).map(|comparison: Comparison| headline::compare(&comparison)),
             Self::Unknown => Ok(Headline::unknown(document)),
         }
     }

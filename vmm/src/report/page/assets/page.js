@@ -4,7 +4,7 @@ const data = JSON.parse(document.getElementById('data').textContent);
 const main = document.getElementById('main');
 const nav = document.getElementById('nav');
 
-const KINDS = { run: 'run', matrix: 'matrix', mutate: 'mutants', check: 'check', litmus: 'litmus tests', 'litmus-diff': 'comparison of litmus tests', trace: 'trace', unknown: 'unknown' };
+const KINDS = { run: 'run', matrix: 'matrix', mutate: 'mutants', check: 'check', litmus: 'litmus tests', 'litmus-diff': 'comparison of litmus tests', trace: 'trace', compare: 'comparison of recordings', unknown: 'unknown' };
 
 function theme() {
   // Where there is no storage (some browsers have none for files), it is not remembered.
@@ -102,6 +102,13 @@ const SECTIONS = {
   },
   check(group, id, { data: report }) { part(group, `${id}-cases`, 'Models', cases(report)); },
   litmus(group, id, { data: report }) { part(group, `${id}-tests`, 'Litmus tests', litmusTests(report)); },
+  compare(group, id, { data: report }) {
+    part(group, `${id}-relevant`, 'Against the rules, and new', relevant(report));
+    part(group, `${id}-orders`, 'Orders compared', [comparedOrders(report), fold('What the stages mean', legend)]);
+    part(group, `${id}-times`, 'Times compared', comparedTimes(report));
+    part(group, `${id}-rules`, 'Rules compared', comparedRules(report));
+    part(group, `${id}-environment`, 'Recordings compared', comparedSides(report));
+  },
   'litmus-diff'(group, id, { data: report }) { part(group, `${id}-pairs`, 'Litmus tests compared', litmusDiff(report)); },
 };
 

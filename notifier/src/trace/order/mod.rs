@@ -86,8 +86,13 @@ impl Orders {
             What::Flush { .. } if world.opening(tid).is_some() => self.latest(tid, Stage::KvmFlush, event),
             what if what.is_own_flush() => {
                 let Some(open) = self.open.get_mut(&tid) else { return };
+                let in_call = world.thread(tid).is_some_and(|thread| thread.call.is_some());
                 for id in open.unflushed.drain(..) {
-                    self.flights.stage(id, Stage::Flush, event);
+                    // Of a kernel thread's earlier work: a page that is free by now needed no flush, or had none that could be seen (its
+                    // process runs nowhere), and this one is of what the thread does now.
+                    if in_call || !self.flights.get(id).is_some_and(|flight| flight.has(Stage::Free)) {
+                        self.flights.stage(id, Stage::Flush, event);
+                    }
                 }
             }
             What::SetMigration { hva, .. } => self.at_page(tid, hva.get() >> PAGE_SHIFT, Stage::SetMigration, event),

@@ -1,11 +1,7 @@
 //! Nothing is installed for a range while its invalidation is in progress.
 
 use super::{About, Broken, Findings, Rule};
-use crate::trace::{
-    event::KernelEvent,
-    kind::Kind,
-    world::{Window, World},
-};
+use crate::trace::{event::KernelEvent, kind::Kind, world::World};
 
 static ABOUT: About = About {
     name: "in-progress",
@@ -35,11 +31,12 @@ impl Rule for InProgress {
         if world.mirror.get(*key).is_some_and(|old| old.pfn == entry.pfn) {
             return;
         }
-        let Some(range) = entry.range() else { return };
+        if entry.hva.is_none() {
+            return;
+        }
         // What is larger than the range may come: KVM asks whether the page that a guest wants is in it. Whoever changes only a part of
         // what is mapped as one takes that apart first, and announces all of it (mm/huge_memory.c, __split_huge_pmd).
-        let covers = |window: &&Window| window.range.start() <= range.start() && range.end() <= window.range.end();
-        let Some(window) = world.windows.iter().find(covers) else {
+        let Some(window) = world.windows.iter().find(|window| window.covers(entry)) else {
             // It says nothing before anything was ever in progress.
             return if world.windows_seen > 0 {
                 found.holds()

@@ -17,12 +17,9 @@ use super::{
     event::{Call, Gfn, KernelEvent, SlotMap, Tid, What},
     head::{Head, Mmu},
 };
-use crate::{
-    Hva, HvaRange, Pfn,
-    addr::{PAGE_SHIFT, PAGE_SIZE},
-    event::Tsc,
-};
+use crate::{Hva, HvaRange, Pfn, addr::PAGE_SHIFT, event::Tsc};
 use rustc_hash::FxHashMap;
+use std::ops::Range;
 
 /// `KVM_CREATE_VM`, `KVM_SET_USER_MEMORY_REGION` and its successor: ioctls after which nothing of what was known need be true.
 const RENEWS: [u64; 3] = [0xae01, 0x4020_ae46, 0x40a0_ae49];
@@ -256,7 +253,7 @@ impl World {
                     self.over(tid, Some(range));
                 }
             }
-            What::SlotUnmap { start, end, base, hva } => self.begin(tid, start, end, base, hva),
+            What::SlotUnmap { start, end, .. } => self.begin(tid, start..end),
             // In place of the end of the range, which comes before it, where that was not recorded.
             What::End { .. } if !self.range_ends => self.over(tid, None),
             What::Set { .. } | What::Changed { .. } => self.install(event),
@@ -326,18 +323,14 @@ impl World {
 
     /// KVM zaps part of a memslot, and has noted under the same lock that it is in progress: frame by frame only what it has come to so far
     /// (since Linux 6.8, `kvm_mmu_invalidate_range_add`). Between two memslots it may let go of the lock.
-    fn begin(&mut self, tid: Tid, start: Gfn, end: Gfn, base: Gfn, hva: Hva) {
+    fn begin(&mut self, tid: Tid, frames: Range<Gfn>) {
         let opening = self.openings.iter().find(|opening| opening.event.at.tid == tid);
-        let part = || {
-            let first = hva.checked_add(start.0.checked_sub(base.0)?.checked_mul(PAGE_SIZE)?)?;
-            HvaRange::new(first, end.0.checked_sub(start.0)?)
-        };
         // Otherwise nobody would say when it is over.
         if self.ends_seen
-            && let Some((opening, range)) = opening.zip(part())
+            && let Some(opening) = opening
         {
             self.windows_seen += 1;
-            self.windows.push(Window { tid, range, announced: opening.range, event: opening.event });
+            self.windows.push(Window { tid, frames, announced: opening.range, event: opening.event });
         }
     }
 

@@ -1,10 +1,11 @@
 //! Invalidations on their way.
 
-use super::mirror::pages_of;
+use super::mirror::{Entry, pages_of};
 use crate::{
     Hva, HvaRange,
-    trace::event::{KernelEvent, Tid},
+    trace::event::{Gfn, KernelEvent, Tid},
 };
+use std::ops::Range;
 
 /// An announcement whose handler may still be at work: between `kvm_unmap_hva_range` and whatever its thread does next.
 #[derive(Clone, Copy, Debug)]
@@ -28,14 +29,22 @@ impl Opening {
 }
 
 /// What KVM has in progress, part by part: from its zapping (`kvm_unmap_gfn_range`) to the end of the announced range.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Window {
     /// Whose invalidation it is.
     pub tid: Tid,
-    /// The part of it that is in progress.
-    pub range: HvaRange,
+    /// The part of it that is in progress, by guest frames: memory may lie in several memslots, which KVM comes to one after the other.
+    pub frames: Range<Gfn>,
     /// All of what was announced.
     pub announced: HvaRange,
     /// Its announcement.
     pub event: KernelEvent,
+}
+
+impl Window {
+    /// Whether all of an entry is in progress.
+    #[must_use]
+    pub fn covers(&self, entry: &Entry) -> bool {
+        self.frames.start <= entry.gfn && entry.gfn.0.saturating_add(entry.pages()) <= self.frames.end.0
+    }
 }

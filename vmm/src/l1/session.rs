@@ -328,8 +328,9 @@ impl L1 {
                 }
                 Next::Nothing => {
                     let quiet = last.elapsed();
-                    if quiet >= limit || quiet >= COMPLAINED && self.gravest(judged).is_some() {
-                        return Err(L1Error::Lost { release, end: End::Silent(quiet).to_string(), said: self.gravest(judged) });
+                    let said = (quiet >= COMPLAINED.min(limit)).then(|| self.gravest(judged)).flatten();
+                    if quiet >= limit || quiet >= COMPLAINED && said.is_some() {
+                        return Err(L1Error::Lost { release, end: End::Silent(quiet).to_string(), said });
                     }
                 }
                 Next::Closed => {

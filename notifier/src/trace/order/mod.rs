@@ -144,8 +144,8 @@ impl Orders {
     fn begins(&mut self, event: &KernelEvent, range: HvaRange, world: &World) {
         let tid = event.at.tid;
         let meets = |slot: &SlotMap| HvaRange::new(slot.hva, slot.pages).is_some_and(|own| own.overlaps(range));
-        let elsewhere = world.mmu == Mmu::Tdp && world.is_elsewhere(tid, range);
-        if elsewhere || !world.slots.all().is_empty() && !world.slots.all().iter().any(meets) {
+        // Without an opening it is another process's memory.
+        if world.opening(tid).is_none() || !world.slots.all().is_empty() && !world.slots.all().iter().any(meets) {
             return;
         }
         while let Some(flight) = self.flights.pop_older_than(event.at.tsc.0.saturating_sub(self.patience)) {

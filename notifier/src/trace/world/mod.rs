@@ -295,8 +295,7 @@ impl World {
     }
 
     /// Whether what a thread announces is another process's memory, at whatever address: processes that are alike have the same.
-    #[must_use]
-    pub fn is_elsewhere(&self, tid: Tid, range: HvaRange) -> bool {
+    fn is_elsewhere(&self, tid: Tid, range: HvaRange) -> bool {
         let thread = self.threads.get(&tid);
         let announced = thread.and_then(|thread| thread.ranges.iter().rfind(|(open, _)| *open == range));
         if let Some((_, KernelEvent { what: What::RangeStart { mm, .. }, .. })) = announced
